@@ -4,7 +4,84 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_provider_wolkvox import __version__
+
+_OPTIONAL_TEXT = {"type": ["string", "null"]}
+_OPTIONAL_SECONDS = {"type": ["number", "null"], "exclusiveMinimum": 0}
+
 
 def get_provider_info() -> dict[str, Any]:
     """Return the provider's metadata, as `airflow.provider_info.schema.json` describes it."""
-    return {"package-name": "airflow-provider-wolkvox", "name": "wolkvox", "description": "wolkvox contact centre"}
+    return {
+        "package-name": "airflow-provider-wolkvox",
+        "name": "wolkvox",
+        "description": "wolkvox contact centre: callbacks that ring once.",
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": "wolkvox",
+                "external-doc-url": "https://www.wolkvox.com/en/apis-v2-2/",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": [{"integration-name": "wolkvox", "python-modules": ["airflow_provider_wolkvox.hooks.wolkvox"]}],
+        "operators": [
+            {"integration-name": "wolkvox", "python-modules": ["airflow_provider_wolkvox.operators.aux_call"]}
+        ],
+        # Read by Airflow from 3.2; before, it reads nothing of it and the command is
+        # `python -m airflow_provider_wolkvox`.
+        "cli": ["airflow_provider_wolkvox.cli.get_wolkvox_cli_commands"],
+        "connection-types": [
+            {
+                "connection-type": "wolkvox",
+                "hook-class-name": "airflow_provider_wolkvox.hooks.wolkvox.WolkvoxHook",
+                "hook-name": "wolkvox",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "login", "port"],
+                    "relabeling": {"host": "Server code", "password": "Token"},
+                    "placeholders": {
+                        "host": "0042, the digits of wv0042.wolkvox.com",
+                        "password": "from wolkvox Manager: Configuration, Integrations, Tokens",
+                    },
+                },
+                "conn-fields": {
+                    "dial_prefix": {
+                        "label": "Dial prefix",
+                        "schema": _OPTIONAL_TEXT,
+                        "description": "Digits that your operation dials before every number, such as 9.",
+                    },
+                    "country": {
+                        "label": "Country",
+                        "schema": _OPTIONAL_TEXT,
+                        "description": "Two letters, such as CO: whose law says when a customer may be called.",
+                    },
+                    "timezone": {
+                        "label": "Time zone",
+                        "schema": _OPTIONAL_TEXT,
+                        "description": "Where the customers are, such as America/Bogota.",
+                    },
+                    "base_url": {
+                        "label": "Base URL",
+                        "schema": _OPTIONAL_TEXT,
+                        "description": "Only for a simulator or a gateway; else leave it empty.",
+                    },
+                    "connect_timeout": {
+                        "label": "Connect timeout (s)",
+                        "schema": _OPTIONAL_SECONDS,
+                        "description": "For name resolution, TCP and TLS together; 10 if empty.",
+                    },
+                    "total_timeout": {
+                        "label": "Total timeout (s)",
+                        "schema": _OPTIONAL_SECONDS,
+                        "description": "For a whole request and its answer; 60 if empty.",
+                    },
+                    "test_with_token": {
+                        "label": "Test with token",
+                        "schema": {"type": ["boolean", "null"], "default": False},
+                        "description": "Let the Test button use the token: outside of its pool, for one request "
+                        "of the quota.",
+                    },
+                },
+            }
+        ],
+    }

@@ -1,0 +1,33 @@
+"""`python -m airflow_provider_wolkvox`: the provider's commands where `airflow wolkvox` does not exist."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+
+def main(argv: list[str]) -> int:
+    """Run one command and return the exit status."""
+    if argv[:1] == ["simulate"]:
+        # On its own path: the simulator runs where no Airflow is installed.
+        from airflow_provider_wolkvox.simulator.command import main as simulate
+
+        return simulate(argv[1:])
+
+    from airflow_provider_wolkvox.cli import COMMANDS
+
+    parser = argparse.ArgumentParser(prog="python -m airflow_provider_wolkvox", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands.add_parser("simulate", help="Run a wolkvox server for this machine, with phones that count their rings")
+    for command in COMMANDS:
+        subparser = commands.add_parser(command.name, help=command.help, description=command.help)
+        for arg in command.args:
+            arg.add_to_parser(subparser)
+        subparser.set_defaults(func=command.func)
+    args = parser.parse_args(argv)
+    args.func(args)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

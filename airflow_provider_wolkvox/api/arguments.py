@@ -1,0 +1,144 @@
+"""What may be put into a request: checked and normalised before anything is sent.
+
+Every function returns the text that goes onto the wire or raises `ValueError` with what is wrong.
+No message repeats a token or a whole phone number.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+FEWEST_PHONE_DIGITS = 5
+MOST_PHONE_DIGITS = 20
+
+_PUNCTUATION = re.compile(r"[\s\-.()\[\]]")
+# `str.isdigit` would let other scripts' digits through, which no telephone switch dials.
+_DIGITS = re.compile(r"[0-9]+")
+_LONG_NUMBER = re.compile(r"[0-9]{7,}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+# RFC 9110 section 5.5: visible ASCII is what a header value may hold everywhere; inner blanks
+# would be legal, but no token has them and a pasted line break or blank is always a mistake.
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+
+
+def server_code(value: str) -> str:
+    """Return the digits of a server code: both `0042` and `wv0042` give `0042`.
+
+    Real codes are four digits with leading zeros, and people store them with the `wv` of the
+    address too [seen in production logs]; so the code is text, never a number.
+    """
+    if not isinstance(value, str):
+        raise ValueError("the server code must be text such as '0042': as a number it would lose its leading zeros")
+    code = value.strip()
+    if not code:
+        raise ValueError("the server code is empty: give the digits after 'wv' of the operation's address")
+    if code[:2].lower() == "wv":
+        code = code[2:]
+    if not _DIGITS.fullmatch(code):
+        raise ValueError(
+            f"the server code {value.strip()[:40]!r} is not digits such as '0042' or 'wv0042': "
+            "give only what stands after 'wv' in the operation's address"
+        )
+    return code
+
+
+def token(value: str) -> str:
+    """Return the token without the white space around it, if an HTTP header may carry it."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("the token is empty: make one in wolkvox Manager, Configuration, Integrations, Tokens")
+    stripped = value.strip()
+    if not _TOKEN.fullmatch(stripped):
+        raise ValueError(
+            "the token holds a character that no HTTP header may carry (a blank, a line break or a "
+            "letter outside ASCII): copy it again from wolkvox Manager"
+        )
+    return stripped
+
+
+def base_url(value: str) -> str:
+    """Return the address without a trailing slash; it must be an http(s) address of a host, no more."""
+    address = value.strip().rstrip("/")
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https"):
+        raise ValueError("base_url must be an address such as 'http://127.0.0.1:8099'")
+    if parts.query or parts.fragment or parts.username or parts.password:
+        raise ValueError("base_url must hold no user, password, query or fragment")
+    return address
+
+
+def agent_id(value: str | int) -> str:
+    """Return the agent's extension as digits (five of them in the vendor's samples)."""
+    digits = _dialled(value, "agent_id")
+    if not digits:
+        raise ValueError("agent_id is empty: give the agent's extension, such as '10001'")
+    if not _DIGITS.fullmatch(digits):
+        raise ValueError(f"agent_id {digits[:20]!r} is not digits: give the agent's extension, such as '10001'")
+    return digits
+
+
+def phone(value: str | int) -> str:
+    """Return a phone number as 5 to 20 digits.
+
+    Blanks, dashes, dots, brackets and one leading `+` are dropped. Nothing is added or guessed:
+    a trunk digit is a setting of the operation, the connection's `dial_prefix`.
+    """
+    digits = _dialled(value, "customer_phone")
+    if not digits:
+        raise ValueError("customer_phone is empty")
+    if not _DIGITS.fullmatch(digits):
+        raise ValueError(
+            f"customer_phone ({masked(digits)}) holds something other than digits, blanks, dashes, dots, "
+            "brackets and one leading '+'"
+        )
+    if not FEWEST_PHONE_DIGITS <= len(digits) <= MOST_PHONE_DIGITS:
+        raise ValueError(
+            f"customer_phone ({masked(digits)}) has {len(digits)} digits; "
+            f"a number has {FEWEST_PHONE_DIGITS} to {MOST_PHONE_DIGITS}"
+        )
+    return digits
+
+
+def dial_prefix(value: str | int) -> str:
+    """Return the digits that the operation dials before every number; empty for none."""
+    digits = _dialled(value, "dial_prefix")
+    if digits and not _DIGITS.fullmatch(digits):
+        raise ValueError("dial_prefix must be digits only, such as '9', or empty")
+    return digits
+
+
+def seconds(value: float, name: str) -> float:
+    """Return a length of time in seconds; it must be a number above zero."""
+    try:
+        length = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a number of seconds") from None
+    if not 0 < length < float("inf"):
+        raise ValueError(f"{name} must be more than 0 seconds")
+    return length
+
+
+def masked(number: str) -> str:
+    """Return a number that may be shown: its last four digits, or none if it has fewer than eight."""
+    digits = "".join(_DIGITS.findall(str(number)))
+    return f"***{digits[-4:]}" if len(digits) >= 8 else "***"
+
+
+def presentable(text: str, *secrets: str) -> str:
+    """Return a server's text fit for a log: one line, bounded, without `secrets` or whole numbers."""
+    line = _CONTROL.sub(" ", text).strip()
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        line = line.replace(secret, masked(secret) if _DIGITS.fullmatch(secret) else "***")
+    return _LONG_NUMBER.sub(lambda found: masked(found.group()), line)[:300]
+
+
+def _dialled(value: str | int, name: str) -> str:
+    # Jinja's native rendering turns "3001234567" into a number (and leaves "0300..." as text),
+    # so a whole number is taken; a float from a spreadsheet is a mistake to be seen.
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise ValueError(f"{name} must be text, not {type(value).__name__}")
+    return _PUNCTUATION.sub("", str(value)).removeprefix("+")

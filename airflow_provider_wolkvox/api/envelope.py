@@ -1,0 +1,70 @@
+"""From the bytes of an answer to what the API said: accepted, refused, or nothing that can be relied on."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_wolkvox.api.errors import OutcomeUnknown, refusal
+
+# Documented successes: 200, 201 for create and add, 202 for start, stop, clear, speed.
+ACCEPTED_CODES = frozenset({"200", "201", "202"})
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """An answer that wolkvox marked as a success.
+
+    :param code: `"200"`, `"201"` or `"202"`
+    :param msg: the server's text; do not rely on it (`aux_call` answers `Type has been successful`)
+    :param data: the payload as JSON gave it, None if absent
+    """
+
+    code: str
+    msg: str
+    data: Any
+
+
+def read_envelope(api: str, status: int, body: bytes, present: Callable[[str], str]) -> Envelope:
+    """Return the envelope of an accepted request; raise what any other answer means.
+
+    :param api: the API's name, for messages
+    :param status: the HTTP status
+    :param body: the answer's body, decoded from its transfer and content coding
+    :param present: makes a server's text fit for logs
+    :raises Refused: an envelope whose code is a 4xx, under HTTP 2xx or 4xx
+    :raises OutcomeUnknown: 1xx, 3xx, 5xx; a body that is no envelope; status and code that
+        contradict each other; a success with an `error`
+    """
+    if not (200 <= status < 300 or 400 <= status < 500):
+        raise OutcomeUnknown(api, f"wolkvox's address answered HTTP {status}, which is no answer of the API")
+    try:
+        # Replacing a stray byte keeps the envelope readable: its own keys and codes are ASCII,
+        # and a name in another encoding must not turn an accepted call into an unknown one.
+        content = json.loads(body.decode("utf-8-sig", errors="replace"))
+    except (ValueError, RecursionError):
+        raise OutcomeUnknown(api, f"HTTP {status} came with a body that is not JSON") from None
+    if not isinstance(content, dict) or "code" not in content:
+        raise OutcomeUnknown(api, f"HTTP {status} came with JSON that is not wolkvox's envelope")
+
+    code = _text(content["code"])
+    # The vendor's samples show both JSON null and the text "null" for "no error".
+    error = "" if content.get("error") in (None, "null") else _text(content["error"])
+    msg = _text(content.get("msg"))
+
+    if re.fullmatch(r"4[0-9]{2}", code):
+        raise refusal(api, code, present(error), present(msg))
+    if status < 300 and code in ACCEPTED_CODES and not error:
+        return Envelope(code, msg, content.get("data"))
+    raise OutcomeUnknown(
+        api,
+        f"HTTP {status}, code {present(code)[:20]!r} and error {present(error)[:60]!r} contradict each other",
+    )
+
+
+def _text(value: Any) -> str:
+    # Codes are strings in every captured body, numbers in some of the vendor's samples.
+    return "" if value is None else str(value).strip()

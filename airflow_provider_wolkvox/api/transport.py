@@ -1,0 +1,404 @@
+"""One request -> one reply, or a failure that says what left this machine.
+
+An exception's class proves nothing here: a stalled TLS handshake (nothing sent) and a lost answer
+(sent) both raise `ReadTimeout`, and a connection reset before or after the server read the request
+raises the very same error [measured with requests 2.34, urllib3 2.8]. So the connection itself
+keeps a mark: it connects (name, TCP, TLS), then notes "sending", then hands over the first byte.
+
+Two more things hang on that connection class:
+
+- The deadline. `timeout=` bounds one wait for bytes, not the exchange, so an answer that drips a
+  byte at a time would never end. Every read here gets only what is left of the exchange's time.
+- Secrecy. The token, the phone number and every other parameter are added while the request is
+  written to the wire. `requests` and `urllib3` only ever see the address and the API's name, so
+  none of their exceptions and log lines, at any level, can repeat the rest.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import http.client
+import io
+import ipaddress
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+from urllib.parse import urlencode
+
+import requests
+import requests.adapters
+import urllib3.exceptions
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.poolmanager import PoolManager
+from urllib3.util.connection import create_connection
+
+from airflow_provider_wolkvox import __version__
+from airflow_provider_wolkvox.api import arguments
+from airflow_provider_wolkvox.api.envelope import Envelope, read_envelope
+from airflow_provider_wolkvox.api.errors import NotSent, OutcomeUnknown
+
+USER_AGENT = f"airflow-provider-wolkvox/{__version__}"
+
+# A server that is just closing an idle connection looks like a call that was lost: the request
+# goes out, a reset comes back. Under a second of idleness that does not happen in practice.
+GREATEST_IDLE = 1.0
+
+# The vendor's limit for one reply [doc]; anything longer is no answer of wolkvox.
+LONGEST_REPLY = 256 * 1024 * 1024
+
+
+@dataclass
+class _Exchange:
+    """One request on its way: its deadline, what only the wire may see, and how far it came."""
+
+    query: str
+    token: str
+    connect_by: float
+    deadline: float
+    before_sending: Callable[[], None]
+    connected: bool = False
+    vetoed_by: BaseException | None = None
+    sending: bool = False
+
+    def left(self) -> float:
+        """Return the seconds left of the present stage: connecting has less than the whole."""
+        until = self.deadline if self.connected else min(self.connect_by, self.deadline)
+        left = until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(errno.ETIMEDOUT, "timed out")
+        return left
+
+
+class _Stopped(Exception):
+    """`Transport.stop` came before the first byte."""
+
+
+class _TooLong(Exception):
+    """The reply is longer than wolkvox's limit."""
+
+
+class _MarkingConnection(HTTPConnection):
+    """Connects first, then notes "sending", then hands over the first byte."""
+
+    # A program that switches http.client's debug output on would print the request with the token.
+    debuglevel = 0
+
+    wire: Transport
+
+    def _new_conn(self) -> socket.socket:
+        exchange = self.wire.exchange
+        self._bound_reading()
+        failure: OSError = OSError(errno.EHOSTUNREACH, "no address")
+        for address in _addresses(self._dns_host, self.port or self.default_port, exchange):
+            try:
+                sock = create_connection(
+                    address,
+                    timeout=exchange.left(),
+                    source_address=self.source_address,
+                    socket_options=self.socket_options,
+                )
+                # What remains bounds the TLS handshake.
+                sock.settimeout(exchange.left())
+            except OSError as error:
+                failure = error
+            else:
+                return sock
+        raise failure
+
+    @property
+    def is_connected(self) -> bool:
+        # The pool asks before it reuses a connection, and connects anew on False.
+        return super().is_connected and time.monotonic() - self.wire.idle_since < GREATEST_IDLE
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        self._bound_reading()
+        if self.sock is None:
+            self.connect()
+        super().request(*args, **kwargs)
+
+    def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
+        super().putrequest(method, url + self.wire.exchange.query, *args, **kwargs)
+
+    def endheaders(self, *args: Any, **kwargs: Any) -> None:
+        exchange = self.wire.exchange
+        self.putheader("wolkvox-token", exchange.token)
+        exchange.connected = True
+        try:
+            exchange.before_sending()
+        except BaseException as veto:
+            # Kept, since the libraries above would wrap some classes into their own.
+            exchange.vetoed_by = veto
+            raise
+        if self.wire.stopped.is_set():
+            raise _Stopped
+        self.sock.settimeout(exchange.left())
+        exchange.sending = True
+        super().endheaders(*args, **kwargs)
+
+    def _bound_reading(self) -> None:
+        # A proxy's answer to CONNECT is read through this as well.
+        self.response_class = functools.partial(_BoundedResponse, self.wire.exchange)  # type: ignore[assignment]
+
+
+class _MarkingTLSConnection(_MarkingConnection, HTTPSConnection):
+    """The same over TLS."""
+
+
+class _BoundedResponse(http.client.HTTPResponse):
+    """Reads status line, headers and body within what is left of the exchange's time."""
+
+    def __init__(self, exchange: _Exchange, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), sock, exchange))
+
+
+class _BoundedReader(io.RawIOBase):
+    """A socket's raw stream whose every read waits only as long as the exchange still may."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, exchange: _Exchange) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._exchange = exchange
+
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._raw.fileno()
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(self._exchange.left())
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Makes every pool, a proxy's too, hand out marking connections of one transport."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        # No retry of the library's own: it would send a POST again after any fault.
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self._mark(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        if proxy.lower().startswith("socks"):
+            # Its connections are of another class, without the mark.
+            raise requests.exceptions.InvalidProxyURL("SOCKS proxies are not supported")
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        self._mark(manager)
+        return manager
+
+    def _mark(self, manager: PoolManager) -> None:
+        wire = {"wire": self._transport}
+        http_connection = type("_Connection", (_MarkingConnection,), wire)
+        tls_connection = type("_TLSConnection", (_MarkingTLSConnection,), wire)
+        manager.pool_classes_by_scheme = {
+            "http": type("_Pool", (HTTPConnectionPool,), {"ConnectionCls": http_connection}),
+            "https": type("_TLSPool", (HTTPSConnectionPool,), {"ConnectionCls": tls_connection}),
+        }
+
+
+class Transport:
+    """Carries requests for one token to one address, one at a time.
+
+    :param address: `https://wv0042.wolkvox.com`, or a simulator's or gateway's address
+    :param token: sent as the header `wolkvox-token`
+    :param connect_timeout: seconds for name resolution, TCP and TLS together
+    :param total_timeout: seconds for the whole exchange, from the name's resolution to the last byte
+
+    TLS is always verified. Proxies and a CA bundle from the environment are honoured, as a company's
+    network may need them; `.netrc`, cookies and redirects are not.
+    """
+
+    exchange: _Exchange
+    idle_since: float = 0.0
+
+    def __init__(self, address: str, token: str, *, connect_timeout: float, total_timeout: float) -> None:
+        self._address = address
+        self._token = token
+        self._connect_timeout = connect_timeout
+        self._total_timeout = total_timeout
+        self.stopped = threading.Event()
+        # wolkvox: "one token must not be consumed simultaneously" [doc].
+        self._one_at_a_time = threading.Lock()
+        self._session = requests.Session()
+        # A truthy `auth` keeps requests from looking into .netrc; there is nothing to add here.
+        self._session.auth = _without_auth
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session.headers["User-Agent"] = USER_AGENT
+        adapter = _Adapter(self)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+
+    def send(
+        self,
+        method: str,
+        file: str,
+        api: str,
+        parameters: Mapping[str, str],
+        before_sending: Callable[[], None] = lambda: None,
+    ) -> Envelope:
+        """Send one request, once, and return the envelope of its success.
+
+        :param method: `POST` or `GET`
+        :param file: the PHP file, such as `agentbox.php`
+        :param api: the API's name, such as `aux_call`
+        :param parameters: the other parameters; URL-encoded here, kept out of every message
+        :param before_sending: called once the connection stands, right before the first byte; what it
+            raises comes out of here unchanged, with nothing sent
+        :raises NotSent: nothing was handed to a connection
+        :raises Refused: the API said no
+        :raises OutcomeUnknown: the request was handed over and no readable answer came
+        """
+        with self._one_at_a_time:
+            status, body = self._round_trip(
+                method, f"{self._address}/api/v2/{file}?api={api}", api, parameters, before_sending
+            )
+        return read_envelope(
+            api, status, body, lambda text: arguments.presentable(text, self._token, *parameters.values())
+        )
+
+    def stop(self) -> None:
+        """Let no further request be handed over; one that is on its way is not called back.
+
+        Safe to call from a signal handler or another thread.
+        """
+        self.stopped.set()
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._session.close()
+
+    def _round_trip(
+        self,
+        method: str,
+        url: str,
+        api: str,
+        parameters: Mapping[str, str],
+        before_sending: Callable[[], None],
+    ) -> tuple[int, bytes]:
+        now = time.monotonic()
+        self.exchange = exchange = _Exchange(
+            query=f"&{urlencode(parameters)}" if parameters else "",
+            token=self._token,
+            connect_by=now + self._connect_timeout,
+            deadline=now + self._total_timeout,
+            before_sending=before_sending,
+        )
+        try:
+            # The connection bounds every wait by itself; `timeout` only replaces "for ever".
+            with self._session.request(
+                method, url, timeout=self._total_timeout, allow_redirects=False, stream=True
+            ) as response:
+                body = _whole_body(response)
+            self.idle_since = time.monotonic()
+        except Exception as error:
+            if exchange.vetoed_by is not None:
+                raise exchange.vetoed_by from None
+            why = self._reason(error)
+        else:
+            return response.status_code, body
+        # Raised out here, so that no chained exception travels along with it.
+        raise OutcomeUnknown(api, why) if exchange.sending else NotSent(api, why)
+
+    def _reason(self, error: BaseException) -> str:
+        """Say in a few words what went wrong. This is for people: nothing is decided by it."""
+        chain = list(_chain(error))
+        for link in chain:
+            match link:
+                case _Stopped():
+                    return "it was told to stop"
+                case _TooLong():
+                    return f"the answer is longer than {LONGEST_REPLY >> 20} MB"
+                case ssl.SSLCertVerificationError():
+                    return f"the server's certificate was refused ({link.verify_message})"
+                case socket.gaierror():
+                    return "the server's name could not be resolved"
+                case TimeoutError() if self.exchange.connected:
+                    return f"no whole answer within {self._total_timeout:g} s"
+                case TimeoutError():
+                    return f"no connection within {min(self._connect_timeout, self._total_timeout):g} s"
+                case http.client.RemoteDisconnected():
+                    return "the connection was closed without an answer"
+                case http.client.IncompleteRead():
+                    return "the answer broke off"
+                case http.client.HTTPException():
+                    return "the answer was not HTTP"
+                case urllib3.exceptions.DecodeError():
+                    return "the answer could not be decompressed"
+                case requests.exceptions.InvalidProxyURL():
+                    return "the proxy from the environment cannot be used (SOCKS is not supported)"
+        for link in reversed(chain):
+            if isinstance(link, OSError) and link.errno:
+                return os.strerror(link.errno).lower()
+        if any(isinstance(link, requests.exceptions.ProxyError) for link in chain):
+            return "the proxy did not open a connection"
+        return f"{type(chain[-1]).__name__} in the connection"
+
+
+def _addresses(host: str, port: int, exchange: _Exchange) -> list[tuple[str, int]]:
+    """Resolve a name within the exchange's time; `getaddrinfo` itself knows no time limit."""
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        pass
+    else:
+        return [(host, port)]
+    answer: list[list[tuple[str, int]] | OSError] = []
+
+    def resolve() -> None:
+        try:
+            answer.append([(str(info[4][0]), port) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)])
+        except OSError as error:
+            answer.append(error)
+
+    # A daemon: a resolver that hangs must not keep the task's process from ending.
+    thread = threading.Thread(target=resolve, name="wolkvox-name-resolution", daemon=True)
+    thread.start()
+    thread.join(exchange.left())
+    if not answer:
+        raise TimeoutError(errno.ETIMEDOUT, "name resolution timed out")
+    if isinstance(answer[0], OSError):
+        raise answer[0]
+    return answer[0]
+
+
+def _whole_body(response: requests.Response) -> bytes:
+    body = bytearray()
+    for piece in response.iter_content(64 * 1024):
+        body += piece
+        if len(body) > LONGEST_REPLY:
+            raise _TooLong
+    return bytes(body)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and, outermost first, what caused it; the libraries hide causes in three places."""
+    seen: set[int] = set()
+    todo: list[Any] = [error]
+    while todo:
+        link = todo.pop(0)
+        if not isinstance(link, BaseException) or id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        todo += [getattr(link, "reason", None), *link.args, link.__cause__, link.__context__]
+
+
+def _without_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request

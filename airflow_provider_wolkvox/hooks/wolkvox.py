@@ -1,0 +1,169 @@
+"""The hook: a wolkvox connection, and the client made from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID
+
+if TYPE_CHECKING:
+    from airflow_provider_wolkvox.api import AuxCall, TokenInfo, WolkvoxClient
+
+
+class WolkvoxHook(BaseHook):
+    """Talks to wolkvox with the server code and the token of an Airflow connection.
+
+    The connection is read when it is first needed, never in `__init__`.
+
+    :param wolkvox_conn_id: the connection's id; default `wolkvox_default`
+
+    The connection's fields: **host** is the server code, **password** the token. Extras, all optional:
+
+    - `dial_prefix`: digits that the operation dials before every number
+    - `country`, `timezone`: whose law and which clock decide when a customer may be called
+    - `base_url`: another address to send to: a simulator's or a gateway's
+    - `connect_timeout`, `total_timeout`: seconds; 10 and 60 if not given
+    - `test_with_token`: let the form's Test button ask `token_info` too; default false, since the button
+      works outside of every pool, so the token might be in use, and since it costs a request of the quota
+    """
+
+    conn_name_attr = "wolkvox_conn_id"
+    default_conn_name = DEFAULT_CONN_ID
+    conn_type = "wolkvox"
+    hook_name = "wolkvox"
+
+    def __init__(self, wolkvox_conn_id: str = DEFAULT_CONN_ID) -> None:
+        super().__init__()
+        self.wolkvox_conn_id = wolkvox_conn_id
+        self._client: WolkvoxClient | None = None
+        self._stopped = False
+
+    @cached_property
+    def connection(self) -> Any:
+        """The Airflow connection."""
+        return self.get_connection(self.wolkvox_conn_id)
+
+    def get_conn(self) -> WolkvoxClient:
+        """Return the client, made on first use.
+
+        :raises ValueError: a field of the connection is missing or cannot be right; the message names it
+            as the form shows it
+        """
+        if self._client is None:
+            from airflow_provider_wolkvox.api import WolkvoxClient
+
+            connection = self.connection
+            for value, label in ((connection.host, "Server code"), (connection.password, "Token")):
+                if not value or not value.strip():
+                    raise ValueError(
+                        f"Connection {self.wolkvox_conn_id!r}: the field '{label}' is empty. No request was made."
+                    )
+            options = {
+                name: value
+                for name in ("base_url", "dial_prefix", "connect_timeout", "total_timeout")
+                if (value := self.extra(name)) is not None
+            }
+            try:
+                self._client = WolkvoxClient(connection.host, connection.password, **options)
+            except ValueError as wrong:
+                raise ValueError(f"Connection {self.wolkvox_conn_id!r}: {wrong}. No request was made.") from None
+            if self._stopped:
+                self._client.stop()
+        return self._client
+
+    def extra(self, name: str) -> Any:
+        """Return one of the connection's extras; None if it is absent or was left blank in the form."""
+        try:
+            extras = json.loads(self.connection.extra or "{}")
+        except ValueError:
+            extras = None
+        if not isinstance(extras, dict):
+            # The extra itself is not repeated: people put secrets there.
+            raise ValueError(
+                f"Connection {self.wolkvox_conn_id!r}: the field 'Extra' is not a JSON object. No request was made."
+            )
+        value = extras.get(name)
+        if isinstance(value, str):
+            value = value.strip()
+        return None if value == "" else value
+
+    def aux_call(
+        self,
+        agent_id: str | int,
+        customer_phone: str | int,
+        *,
+        before_sending: Callable[[], None] = lambda: None,
+    ) -> AuxCall:
+        """Make an agent ring a customer; see `WolkvoxClient.aux_call` for arguments and errors."""
+        return self.get_conn().aux_call(agent_id, customer_phone, before_sending=before_sending)
+
+    def token_info(self) -> TokenInfo:
+        """Return the token's use of the daily quota; see `WolkvoxClient.token_info`."""
+        return self.get_conn().token_info()
+
+    def stop(self) -> None:
+        """Let no further request be sent; one on its way is not called back. Safe in signal handlers."""
+        self._stopped = True
+        if self._client is not None:
+            self._client.stop()
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Check the fields and that the server can be reached; the token is used only if the extra says so.
+
+        :return: whether all is well, and what to show to the person who pressed the button
+        """
+        from airflow_provider_wolkvox.api import WolkvoxError
+
+        try:
+            client = self.get_conn()
+            client.check_reachable()
+            if not _is_true(self.extra("test_with_token")):
+                return True, (
+                    f"The fields are well-formed and {client.address} can be reached. The token was not tried: "
+                    "the extra test_with_token would."
+                )
+            info = client.token_info()
+        except (ValueError, WolkvoxError) as wrong:
+            return False, str(wrong)
+        return True, (
+            f"{client.address} accepts the token {info.description!r}: {info.token_use_today} of "
+            f"{info.token_limit} requests used today."
+        )
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Label the connection form's fields, for Airflow before 3.2; the provider's metadata holds the text."""
+        behaviour = _form()["ui-field-behaviour"]
+        return {name.replace("-", "_"): value for name, value in behaviour.items()}
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Add the extras' fields to the connection form, for Airflow before 3.2."""
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+        from flask_babel import lazy_gettext
+        from wtforms import BooleanField, StringField
+
+        return {
+            name: BooleanField(lazy_gettext(field["label"]), description=field["description"])
+            if "boolean" in field["schema"]["type"]
+            else StringField(
+                lazy_gettext(field["label"]), widget=BS3TextFieldWidget(), description=field["description"]
+            )
+            for name, field in _form()["conn-fields"].items()
+        }
+
+
+def _form() -> dict[str, Any]:
+    from airflow_provider_wolkvox.get_provider_info import get_provider_info
+
+    form: dict[str, Any] = get_provider_info()["connection-types"][0]
+    return form
+
+
+def _is_true(value: Any) -> bool:
+    return value is True or str(value).lower() in ("true", "1", "yes", "on")

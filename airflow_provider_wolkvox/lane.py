@@ -1,0 +1,131 @@
+"""The token's lane: a pool of one slot, its name, and how tasks are kept inside it.
+
+wolkvox demands that a token is used by one request at a time [doc]. A pool of one slot is how
+Airflow says that, as long as every task that uses the token is in that pool. Three facts of
+Airflow decide how this is done here:
+
+- A mapped task ignores a pool that an operator's `__init__` sets: the scheduler reads the arguments
+  given to `partial` only. So both set it.
+- `default_args` reach `BaseOperator` after an operator's own arguments, so a DAG-wide pool would
+  quietly move a call out of its lane. Only an explicit `pool=` names another lane.
+- A running task cannot look a pool up (the execution API has no route for it), so the number of
+  slots is checked by `airflow wolkvox check`, not by the task.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+DEFAULT_CONN_ID = "wolkvox_default"
+SLOTS = 1
+
+# What Airflow accepts as a pool's name.
+_POOL_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,256}")
+
+
+def lane(wolkvox_conn_id: Any, pool: str | None = None) -> str:
+    """Return the name of the pool that a connection's token is used in.
+
+    :param wolkvox_conn_id: the connection; its id is the lane's name unless `pool` is given
+    :param pool: the lane's name where several connections hold one token and so share a lane
+    :raises ValueError: the name cannot be a pool of one slot
+    """
+    if pool is not None:
+        if pool == "default_pool":
+            raise ValueError(
+                "pool='default_pool' is no lane: it has many slots, so the token would be used by several "
+                "requests at a time. Leave pool out (the lane is then named after the connection) or name "
+                "a pool of one slot."
+            )
+        return pool
+    if not isinstance(wolkvox_conn_id, str) or not _POOL_NAME.fullmatch(wolkvox_conn_id):
+        raise ValueError(
+            f"wolkvox_conn_id={wolkvox_conn_id!r} cannot name a lane: a pool is fixed when the DAG is parsed and "
+            "its name holds only letters, digits, '_', '.' and '-'. Name the lane with pool=, or give the "
+            "connection's id as plain text."
+        )
+    return wolkvox_conn_id
+
+
+class InLane:
+    """Keeps an operator or a sensor in its token's lane, plain or mapped.
+
+    To be named before Airflow's base class: `class AuxCallOperator(InLane, BaseOperator)`. The class
+    itself lists `wolkvox_conn_id` among its arguments, so that `default_args` can set it.
+    """
+
+    if TYPE_CHECKING:
+        pool: str
+        pool_slots: int
+        multiple_outputs: bool
+        task_id: str
+
+    def __init__(self, *, wolkvox_conn_id: str, **kwargs: Any) -> None:
+        # `pool` is in kwargs only if the author gave it: no __init__ down to here names it, and
+        # Airflow fills in default_args for named arguments only.
+        kwargs["pool"] = lane(wolkvox_conn_id, kwargs.get("pool"))
+        super().__init__(**kwargs)
+        self.wolkvox_conn_id = wolkvox_conn_id
+        self.lane = kwargs["pool"]
+        _refuse_what_breaks_the_lane(self.task_id, self.pool_slots, getattr(self, "multiple_outputs", False))
+
+    @classmethod
+    def partial(cls, *, task_id: str, **kwargs: Any) -> Any:
+        """Set for mapped tasks what `__init__` sets for plain ones; see the module's first fact."""
+        partial = super().partial(task_id=task_id, **kwargs)  # type: ignore[misc]
+        conn_id = _argument("wolkvox_conn_id", kwargs, partial, DEFAULT_CONN_ID)
+        # Given here in full, so that `expand(wolkvox_conn_id=[...])`, several tokens through one
+        # pool, is refused by Airflow as "already specified".
+        partial.kwargs["wolkvox_conn_id"] = conn_id
+        partial.kwargs["pool"] = lane(conn_id, kwargs.get("pool"))
+        _refuse_what_breaks_the_lane(
+            task_id, partial.kwargs["pool_slots"], _argument("multiple_outputs", kwargs, partial, False)
+        )
+        return partial
+
+
+def require_lane(task: Any, context: Context) -> None:
+    """Refuse to go on outside the lane: the token might be in use this very moment.
+
+    :param task: the running task, an `InLane`
+    :raises AirflowFailException: Airflow scheduled the task in another pool
+    """
+    # 2.11 knows a task instance's pool; 3.x tells it to no task, so what the scheduler read is taken
+    # from the DAG: there a mapped task's pool is the one given to `partial`.
+    scheduled_in = getattr(context["ti"], "pool", None) or context["dag"].get_task(task.task_id).pool
+    if scheduled_in != task.lane:
+        raise AirflowFailException(
+            f"Task {task.task_id!r} was scheduled in pool {scheduled_in!r}, outside its lane {task.lane!r}, where "
+            f"the token of connection {task.wolkvox_conn_id!r} may be in use. No request was made and no phone "
+            "rang. Something changed the task's pool after it was defined (a cluster policy, an assignment to "
+            "task.pool): give the pool to the operator as pool= instead."
+        )
+
+
+def _argument(name: str, kwargs: dict[str, Any], partial: Any, default: Any) -> Any:
+    """Return what Airflow will pass for `name` when it unmaps the task: explicit, else from default_args."""
+    if name in kwargs:
+        return kwargs[name]
+    sources = [kwargs.get("default_args")]
+    sources += [getattr(partial.kwargs.get(owner), "default_args", None) for owner in ("task_group", "dag")]
+    for default_args in sources:
+        if default_args and name in default_args:
+            return default_args[name]
+    return default
+
+
+def _refuse_what_breaks_the_lane(task_id: str, pool_slots: int, multiple_outputs: bool) -> None:
+    if pool_slots != SLOTS:
+        raise ValueError(
+            f"Task {task_id!r}: pool_slots={pool_slots} does not fit the lane, which has one slot. Leave it out."
+        )
+    if multiple_outputs:
+        # Airflow would fail the task after the call was made, since the result is no dictionary,
+        # and then run it again.
+        raise ValueError(f"Task {task_id!r}: multiple_outputs=True does not fit: the result is one value.")
