@@ -105,6 +105,7 @@ class WolkvoxClient:
         customer_phone: str | int,
         *,
         before_sending: Callable[[], None] = lambda: None,
+        before_resending: Callable[[NotSent | TokenBusy], None] = lambda failure: None,
     ) -> AuxCall:
         """Make an agent ring the customer of a predictive call that has been cut.
 
@@ -116,6 +117,8 @@ class WolkvoxClient:
             dropped, `dial_prefix` is put before it
         :param before_sending: called in every try once the connection stands, right before the first
             byte is handed over; what it raises ends the call with nothing sent
+        :param before_resending: called with what ended a try that certainly did nothing, before the wait
+            for the next one
         :raises ValueError: an argument cannot be right; nothing was sent
         :raises NotSent: no byte left this machine in any of the tries; no phone rang
         :raises Refused: wolkvox said no; no phone rang
@@ -123,7 +126,8 @@ class WolkvoxClient:
         """
         agent = arguments.agent_id(agent_id)
         phone = self._dial_prefix + arguments.phone(customer_phone)
-        answer = self._send("POST", "agentbox.php", "aux_call", {"agent_id": agent, "customer_phone": phone})
+        parameters = {"agent_id": agent, "customer_phone": phone}
+        answer = self._send("POST", "agentbox.php", "aux_call", parameters, before_sending, before_resending)
         return AuxCall.from_data(answer.data, agent_id=agent, accepted_at=datetime.now(UTC))
 
     def token_info(self) -> TokenInfo:
@@ -169,6 +173,7 @@ class WolkvoxClient:
         api: str,
         parameters: Mapping[str, str],
         before_sending: Callable[[], None] = lambda: None,
+        before_resending: Callable[[NotSent | TokenBusy], None] = lambda failure: None,
     ) -> Envelope:
         started = time.monotonic()
         for attempt in itertools.count(1):
@@ -179,6 +184,7 @@ class WolkvoxClient:
                 over = time.monotonic() - started + wait > self._resend.within
                 if attempt >= self._resend.tries or over or self._transport.stopped.is_set():
                     raise
+                before_resending(failure)
                 log.warning(
                     "%s Sending it again in %g s (try %d of %d).",
                     failure,

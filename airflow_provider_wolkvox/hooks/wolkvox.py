@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -92,15 +91,9 @@ class WolkvoxHook(BaseHook):
             value = value.strip()
         return None if value == "" else value
 
-    def aux_call(
-        self,
-        agent_id: str | int,
-        customer_phone: str | int,
-        *,
-        before_sending: Callable[[], None] = lambda: None,
-    ) -> AuxCall:
+    def aux_call(self, agent_id: str | int, customer_phone: str | int, **around: Any) -> AuxCall:
         """Make an agent ring a customer; see `WolkvoxClient.aux_call` for arguments and errors."""
-        return self.get_conn().aux_call(agent_id, customer_phone, before_sending=before_sending)
+        return self.get_conn().aux_call(agent_id, customer_phone, **around)
 
     def token_info(self) -> TokenInfo:
         """Return the token's use of the daily quota; see `WolkvoxClient.token_info`."""

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
+from airflow_provider_wolkvox.calling.lateness import instant, too_late
 from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane, require_lane
+from airflow_provider_wolkvox.ledger import Ledger, State
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_wolkvox.api import AuxCall
+    from airflow_provider_wolkvox.ledger import Entry
+
+RELEASE = (
+    "To ring on purpose, and only then: `airflow wolkvox release {dag_id} {run_id} {task_id}{map_index} --yes`, "
+    "then clear the task"
+)
 
 
 class AuxCallOperator(InLane, BaseOperator):
@@ -25,23 +33,32 @@ class AuxCallOperator(InLane, BaseOperator):
     wolkvox's `conn_id` of the new call and pushes it to XCom under the key `conn_id` as well; it is
     empty if wolkvox gave none.
 
+    However often the task is run, the phone rings at most once. From Airflow 3.3 a ledger in the task
+    state store remembers what became of the call; before, a try after the first refuses to call.
+
     :param agent_id: the agent's extension (templated)
     :param customer_phone: 5 to 20 digits; blanks, dashes, dots, brackets and one leading `+` are dropped,
         and the connection's `dial_prefix` is put before it (templated)
     :param wolkvox_conn_id: the connection with server code and token; default `wolkvox_default`
         (templated if `pool` is given)
-    :param allow_second_try: let a second or later try of the task call, although an earlier one may
-        have made the phone ring; default False
+    :param call_before: the instant from which the call is too late, an aware datetime or its ISO 8601
+        text (templated); default None
+    :param max_age: how long after the run was due (the later of its `data_interval_end` and `run_after`)
+        the call may still be made; default 24 hours, None for any time
+    :param ledger_retention: how long the ledger keeps the call; default None, as long as Airflow keeps
+        the DAG run
+    :param allow_second_try: call although nothing tells whether an earlier try did: in a later try
+        before Airflow 3.3, or where the ledger was wiped; default False
     :param pool: another lane than the one named after the connection, for connections that hold one
         token; a pool of one slot
 
-    Refusals of wolkvox and unknown outcomes fail the task without a retry. A request that never left
-    this machine, and a token that stayed in use, fail the try.
+    What was not sent, a token that stays in use and an API that is switched off fail the try, and the
+    task's `retries` apply. All other refusals and an unknown outcome fail the task at once.
 
     :raises ValueError: when the DAG is parsed: an argument cannot be right
     """
 
-    template_fields: Sequence[str] = ("agent_id", "customer_phone", "wolkvox_conn_id")
+    template_fields: Sequence[str] = ("agent_id", "customer_phone", "wolkvox_conn_id", "call_before")
     ui_color = "#e7f3ec"
 
     def __init__(
@@ -50,14 +67,20 @@ class AuxCallOperator(InLane, BaseOperator):
         agent_id: str | int,
         customer_phone: str | int,
         wolkvox_conn_id: str = DEFAULT_CONN_ID,
+        call_before: datetime | str | None = None,
+        max_age: timedelta | None = timedelta(hours=24),
+        ledger_retention: timedelta | None = None,
         allow_second_try: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(wolkvox_conn_id=wolkvox_conn_id, **kwargs)
         self.agent_id = agent_id
         self.customer_phone = customer_phone
+        self.call_before = call_before
+        self.max_age = max_age
+        self.ledger_retention = ledger_retention
         self.allow_second_try = allow_second_try
-        self._check_literal_arguments()
+        self._refuse_literals_that_cannot_be_right()
 
     @cached_property
     def hook(self) -> WolkvoxHook:
@@ -65,56 +88,180 @@ class AuxCallOperator(InLane, BaseOperator):
         return WolkvoxHook(self.wolkvox_conn_id)
 
     def execute(self, context: Context) -> str:
-        """Call, push `conn_id`, and return it."""
+        """Make the call unless it was made already; push `conn_id` and return it."""
         require_lane(self, context)
-        self._require_first_try(context)
-        call = self._call()
-        self._report(call)
+        ledger = Ledger.of(context, self.ledger_retention)
+        conn_id = self._known(ledger, context)
+        if conn_id is None:
+            self._require_in_time(ledger, context)
+            conn_id = self._call(ledger, context)
         if self.do_xcom_push:
-            context["ti"].xcom_push(key="conn_id", value=call.conn_id)
-        return call.conn_id
+            context["ti"].xcom_push(key="conn_id", value=conn_id)
+        return conn_id
 
     def on_kill(self) -> None:
         """Send nothing more; a request that is on its way cannot be called back."""
         self.hook.stop()
 
-    def _call(self) -> AuxCall:
-        from airflow_provider_wolkvox.api import NotSent, TokenBusy, WolkvoxError
-
+    def _known(self, ledger: Ledger, context: Context) -> str | None:
+        """Return the `conn_id` of a call that was made already, None if the call may be made now."""
         try:
-            return self.hook.aux_call(self.agent_id, self.customer_phone)
-        except (NotSent, TokenBusy) as failure:
-            # Nothing happened: the task's own retries may try again.
-            raise AirflowException(str(failure)) from None
-        except (WolkvoxError, ValueError) as failure:
-            raise AirflowFailException(str(failure)) from None
+            entry = ledger.read()
+        except ValueError as wrong:
+            self._fail(f"What the ledger holds cannot be read: {wrong}. No call was made. {self._release(context)}.")
+        if entry is None:
+            self._require_that_none_was_forgotten(ledger, context)
+        elif entry.state is State.ACCEPTED:
+            self.log.info(
+                "This call was already made: %s. No phone rings now; its conn_id is returned. %s.",
+                entry,
+                self._release(context),
+            )
+            return entry.conn_id
+        elif entry.state is State.INTENT:
+            self._fail_unknown(entry, context)
+        return None
 
-    def _report(self, call: AuxCall) -> None:
+    def _call(self, ledger: Ledger, context: Context) -> str:
+        from airflow_provider_wolkvox.api import (
+            ApiUnavailable,
+            NotSent,
+            OutcomeUnknown,
+            Refused,
+            TokenBusy,
+            WolkvoxError,
+        )
         from airflow_provider_wolkvox.api.arguments import masked
 
+        shown = masked(str(self.customer_phone))
+
+        def last_look() -> None:
+            _require_running(context)
+            self._require_in_time(ledger, context)
+            ledger.intend(str(self.agent_id), shown)
+
+        def record(failure: WolkvoxError) -> None:
+            (ledger.refuse if isinstance(failure, Refused) else ledger.not_sent)(str(failure))
+
+        try:
+            call = self.hook.aux_call(
+                self.agent_id, self.customer_phone, before_sending=last_look, before_resending=record
+            )
+        except (NotSent, TokenBusy, ApiUnavailable) as failure:
+            record(failure)
+            # Without a ledger the next try could only refuse, and would hide the reason.
+            again = ledger.remembers or self.allow_second_try
+            raise (AirflowException if again else AirflowFailException)(str(failure)) from None
+        except Refused as failure:
+            record(failure)
+            self._fail(str(failure))
+        except OutcomeUnknown as failure:
+            # The intent stays open: no later run calls on its own.
+            self._fail(f"{failure} {self._release(context) + '.' if ledger.remembers else ''}")
+        except ValueError as wrong:
+            ledger.not_sent(str(wrong))
+            self._fail(str(wrong))
+        ledger.accept(call.conn_id)
         self.log.info(
             "wolkvox accepted the call: agent %s rings %s, conn_id %s",
             call.agent_id,
-            masked(str(self.customer_phone)),
-            call.conn_id or "(none given, so this call cannot be found in the reports by its id)",
+            shown,
+            call.conn_id or "(none given, so the call cannot be found in the reports by its id)",
+        )
+        return call.conn_id
+
+    def _require_in_time(self, ledger: Ledger, context: Context) -> None:
+        try:
+            late = too_late(
+                datetime.now(UTC),
+                call_before=instant(self.call_before, "call_before") if self.call_before else None,
+                due=_due(context),
+                max_age=self.max_age,
+            )
+        except ValueError as wrong:
+            late = str(wrong)
+        if late:
+            ledger.not_sent(late)
+            self._fail(f"The call was not made: {late}. No phone rang. Running the task again does not change that.")
+
+    def _require_that_none_was_forgotten(self, ledger: Ledger, context: Context) -> None:
+        """Refuse to call where an earlier run may have called and nothing remembers it."""
+        ti = context["ti"]
+        if ti.try_number == 1 or self.allow_second_try:
+            return
+        if not ledger.remembers:
+            why = "this Airflow (before 3.3) keeps nothing that would tell"
+        elif ti.max_tries > (self.retries or 0):
+            # A clear raises max_tries. A task whose ledger was kept would have an entry here, unless
+            # its process died before it could write the first one.
+            why = (
+                "the task was cleared and its ledger is empty ([state_store] clear_on_success drops it when a "
+                "task succeeds)"
+            )
+        else:
+            return
+        self._fail(
+            f"This is try {ti.try_number} of the task: an earlier one may have made the phone ring, and {why}. No call "
+            "was made in this try. Look at the earlier try's log and in wolkvox's reports; to call nevertheless, set "
+            "allow_second_try=True on the task."
         )
 
-    def _require_first_try(self, context: Context) -> None:
-        """Refuse to call in a later try: an earlier one may have made the phone ring."""
-        if context["ti"].try_number > 1 and not self.allow_second_try:
-            raise AirflowFailException(
-                f"This is try {context['ti'].try_number} of the task, and an earlier one may have made the phone "
-                "ring. No call was made in this try. Look at the earlier try's log and in wolkvox's reports; to "
-                "call nevertheless, set allow_second_try=True on the task."
-            )
+    def _fail_unknown(self, entry: Entry, context: Context) -> NoReturn:
+        self._fail(
+            f"An earlier run of this task was about to ring the customer and its outcome is unknown: {entry}. The "
+            "phone may have rung. No call was made now. Look for the call in wolkvox's reports (connected calls, "
+            f"not-connected calls). {self._release(context)}."
+        )
 
-    def _check_literal_arguments(self) -> None:
-        """Refuse, while the DAG is parsed, values that are already known and cannot be right."""
+    def _release(self, context: Context) -> str:
+        ti = context["ti"]
+        map_index = f" {ti.map_index}" if (ti.map_index or -1) >= 0 else ""
+        return RELEASE.format(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=map_index)
+
+    def _fail(self, message: str) -> NoReturn:
+        raise AirflowFailException(message) from None
+
+    def _refuse_literals_that_cannot_be_right(self) -> None:
+        """Refuse, while the DAG is parsed, what is known by then."""
         from airflow_provider_wolkvox.api import arguments
 
-        for value, check in (
-            (self.agent_id, arguments.agent_id),
-            (self.customer_phone, arguments.phone),
-        ):
-            if isinstance(value, int) or (isinstance(value, str) and "{" not in value):
+        for value, check in ((self.agent_id, arguments.agent_id), (self.customer_phone, arguments.phone)):
+            if isinstance(value, int) or _is_literal(value):
                 check(value)
+        if isinstance(self.call_before, datetime) or _is_literal(self.call_before):
+            instant(self.call_before, "call_before")
+
+
+def _require_running(context: Context) -> None:
+    """Refuse to go on if the server no longer takes this process for the task that runs.
+
+    :raises AirflowFailException: the task was cleared, marked, or given to another process
+    """
+    ti: Any = context["ti"]
+    if hasattr(ti, "get_task_states"):
+        states = ti.get_task_states(
+            dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+        )
+        # The request names one task instance, so at most one state comes back.
+        state = next(iter(states.get(ti.run_id, {}).values()), None)
+    else:
+        # Before 3.0 a task has the database at hand.
+        ti.refresh_from_db()
+        state = ti.state
+    if state != "running":
+        raise AirflowFailException(
+            f"The task is no longer running for Airflow (its state is {state}): it was cleared, marked or given up "
+            "since this try began. Nothing was sent in this try and no phone rang."
+        )
+
+
+def _due(context: Context) -> datetime | None:
+    """Return when the call was due: the end of the interval or, if a person asked later, that moment."""
+    run: Any = context["dag_run"]
+    # `run_after` came with 3.0; before, a manual run's logical date is the moment that it was asked for.
+    moments = (context.get("data_interval_end"), getattr(run, "run_after", None) or getattr(run, "logical_date", None))
+    return max((moment for moment in moments if moment is not None), default=None)
+
+
+def _is_literal(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and "{" not in value

@@ -1,0 +1,42 @@
+"""Whether a call comes too late to be made."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+
+def instant(value: datetime | str, name: str) -> datetime:
+    """Return an instant from an aware datetime or its ISO 8601 text.
+
+    :param name: the argument's name, for the message
+    :raises ValueError: it is no instant, or has no time zone
+    """
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise ValueError(f"{name}={value!r} is no instant such as '2026-11-22 18:00:00-05:00'") from None
+    if not isinstance(value, datetime) or value.tzinfo is None or value.utcoffset() is None:
+        raise ValueError(f"{name}={str(value)!r} has no time zone: write one, such as '2026-11-22 18:00:00-05:00'")
+    return value
+
+
+def too_late(
+    now: datetime, *, call_before: datetime | None, due: datetime | None, max_age: timedelta | None
+) -> str | None:
+    """Return why a call comes too late, None if it does not.
+
+    :param now: the present instant
+    :param call_before: the first instant at which the call is too late; None for no such instant
+    :param due: when the call was due: the end of what its run stands for
+    :param max_age: how long after `due` a call may still be made; None for any time
+    """
+    if call_before is not None and now >= call_before:
+        return f"it is {_shown(now)} and the call was to be made before {_shown(call_before)} (call_before)"
+    if max_age is not None and due is not None and now >= due + max_age:
+        return f"it is {_shown(now)}, and the call was due at {_shown(due)}, more than {max_age} ago (max_age)"
+    return None
+
+
+def _shown(at: datetime) -> str:
+    return at.isoformat(sep=" ", timespec="seconds")

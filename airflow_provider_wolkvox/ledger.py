@@ -1,0 +1,190 @@
+"""What is known of a call, kept where a retry, a clear and a killed worker cannot erase it.
+
+The memory is Airflow's task state store (from 3.3): one entry per task instance, so one intended
+call. The entry is written *before* the request, as an intent. Whoever finds an intent later knows
+that a phone may have rung and that nobody saw the answer; that is what keeps it from ringing twice.
+
+Before 3.3 Airflow has no such memory (XCom is wiped at the start of every try), so there a later
+try is refused; so it is where the memory may have been wiped: `[state_store] clear_on_success`
+drops a task's entries when it succeeds, and a future release may drop them on a clear.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import uuid
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+log = logging.getLogger(__name__)
+
+KEY = "wolkvox_call"
+
+
+class State(enum.StrEnum):
+    """How far a call came."""
+
+    INTENT = "intent"
+    """The request was about to be handed over; no answer is recorded. The phone may have rung."""
+
+    ACCEPTED = "accepted"
+    """wolkvox accepted the call."""
+
+    REFUSED = "refused"
+    """wolkvox refused the call; no phone rang."""
+
+    NOT_SENT = "not_sent"
+    """Nothing was sent; no phone rang."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the ledger.
+
+    :param state: how far the call came
+    :param try_number: the try of the task that wrote it
+    :param at: when the intent was written or, without one, when this entry was; UTC
+    :param agent_id: the agent's extension, as far as it was known
+    :param phone: the customer's number, masked to its last four digits
+    :param conn_id: wolkvox's id of an accepted call; may be empty
+    :param reason: why a call was refused or not sent
+    :param reference: made anew with each intent, to tell one from another
+    """
+
+    state: State
+    try_number: int
+    at: datetime
+    agent_id: str = ""
+    phone: str = ""
+    conn_id: str = ""
+    reason: str = ""
+    reference: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry as the store keeps it."""
+        return {**asdict(self), "state": self.state.value, "at": self.at.isoformat()}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Entry:
+        """Return the entry that the store kept.
+
+        :raises ValueError: the value is no entry; somebody or something else wrote it
+        """
+        try:
+            at = datetime.fromisoformat(value["at"])
+            if at.tzinfo is None:
+                raise ValueError("a time without zone")
+            return cls(**{**value, "state": State(value["state"]), "try_number": int(value["try_number"]), "at": at})
+        except (TypeError, KeyError, ValueError) as wrong:
+            raise ValueError(f"not an entry of the ledger ({type(wrong).__name__})") from None
+
+    def __str__(self) -> str:
+        words = f"{self.state.value} in try {self.try_number} at {self.at:%Y-%m-%d %H:%M:%S} UTC"
+        words += f", agent {self.agent_id}" if self.agent_id else ""
+        words += f", customer {self.phone}" if self.phone else ""
+        words += f", conn_id {self.conn_id}" if self.conn_id else ""
+        return f"{words} (reference {self.reference}){': ' + self.reason if self.reason else ''}"
+
+
+class Store(Protocol):
+    """What is used of Airflow's task state store."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value kept under `key`."""
+
+    def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:
+        """Keep `value` under `key`."""
+
+
+class Ledger:
+    """The entry of one task instance's call.
+
+    :param store: Airflow's task state store; None where Airflow has none (before 3.3)
+    :param try_number: the try that writes
+    :param retention: how long an entry is kept after it was last written; None for as long as the
+        DAG run is (the store's rows go with their run)
+    """
+
+    def __init__(self, store: Store | None, try_number: int, retention: timedelta | None = None) -> None:
+        self._store = store
+        self._try_number = try_number
+        self._retention = retention
+        self._entry: Entry | None = None
+
+    @classmethod
+    def of(cls, context: Mapping[str, Any], retention: timedelta | None = None) -> Ledger:
+        """Return the ledger of the task that runs in `context`."""
+        return cls(context.get("task_state_store"), context["ti"].try_number, retention)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether there is a store behind the ledger."""
+        return self._store is not None
+
+    def read(self) -> Entry | None:
+        """Return what is known, None if nothing is.
+
+        :raises ValueError: what is kept there is no entry
+        """
+        kept = None if self._store is None else self._store.get(KEY)
+        self._entry = None if kept is None else Entry.from_json(kept)
+        return self._entry
+
+    def intend(self, agent_id: str, phone: str) -> None:
+        """Write that the request is about to be handed over. What this raises must keep it from being so.
+
+        Airflow answers the write of a process whose task was cleared with 404, which makes it a fence.
+
+        :param phone: masked
+        """
+        self._write(Entry(State.INTENT, self._try_number, datetime.now(UTC), agent_id=agent_id, phone=phone), must=True)
+
+    def accept(self, conn_id: str) -> None:
+        """Write that wolkvox accepted the call."""
+        self._close(State.ACCEPTED, conn_id=conn_id)
+
+    def refuse(self, reason: str) -> None:
+        """Write that wolkvox refused the call."""
+        self._close(State.REFUSED, reason=reason)
+
+    def not_sent(self, reason: str) -> None:
+        """Write that no request was sent, and why."""
+        self._close(State.NOT_SENT, reason=reason)
+
+    def _close(self, state: State, **known: Any) -> None:
+        before = self._entry
+        if before is None or before.state is not State.INTENT:
+            before = Entry(state, self._try_number, datetime.now(UTC))
+        # A failed write must not change what the task reports: the answer is there, and what
+        # stays in the store, an intent, only makes a later run more careful.
+        self._write(replace(before, state=state, try_number=self._try_number, **known), must=False)
+
+    def _write(self, entry: Entry, *, must: bool) -> None:
+        self._entry = entry
+        if self._store is None:
+            return
+        try:
+            self._store.set(KEY, entry.to_json(), retention=self._retention or _as_long_as_the_run())
+        except Exception as failure:
+            if must:
+                log.error("The intent to call could not be written, so nothing was sent and no phone rang.")
+                raise
+            log.warning(
+                "The ledger could not be written (%s); what should stand there: %s. A later run of this task "
+                "will not call on its own.",
+                type(failure).__name__,
+                entry,
+            )
+
+
+def _as_long_as_the_run() -> timedelta:
+    # Here, since it exists from 3.3 only; and this very object, since Airflow compares by identity.
+    from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]
+
+    forever: timedelta = NEVER_EXPIRE
+    return forever

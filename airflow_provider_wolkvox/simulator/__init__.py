@@ -1,0 +1,25 @@
+"""A wolkvox server for one machine, with phones that count their rings.
+
+For tests, demonstrations and trying things with curl. It imports no Airflow, needs the standard library
+only, and shares no code with our client: built from the same facts, not from each other.
+"""
+
+from airflow_provider_wolkvox.simulator.apis import ConnIds
+from airflow_provider_wolkvox.simulator.faults import Fault, FaultError, FaultKind
+from airflow_provider_wolkvox.simulator.operation import Agent, Call, Token, TokenStats
+from airflow_provider_wolkvox.simulator.replies import Envelope, UndocumentedReplies
+from airflow_provider_wolkvox.simulator.simulator import Simulator
+
+__all__ = [
+    "Agent",
+    "Call",
+    "ConnIds",
+    "Envelope",
+    "Fault",
+    "FaultError",
+    "FaultKind",
+    "Simulator",
+    "Token",
+    "TokenStats",
+    "UndocumentedReplies",
+]

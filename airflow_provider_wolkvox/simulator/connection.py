@@ -1,0 +1,238 @@
+"""One client's socket: every wait on it ends when the client hangs up or the simulator stops."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import math
+import select
+import socket
+import struct
+import termios
+import threading
+import time
+from collections.abc import Callable
+
+from airflow_provider_wolkvox.simulator.framing import MOST_HEAD_BYTES, BadRequest
+
+# Linux tells of a peer's FIN apart from its data; elsewhere see `Connection.still_open`.
+_HANG_UP = getattr(select, "POLLRDHUP", 0)
+_ENDED = _HANG_UP | select.POLLHUP | select.POLLERR | select.POLLNVAL
+_LINGER_RESET = struct.pack("ii", 1, 0)
+_ORDERLY_CLOSE_SECONDS = 1.0
+_POLL_TICK = 0.001
+
+
+class ClientGone(Exception):
+    """The client hung up, in order or not."""
+
+
+class Stopping(Exception):
+    """The simulator is being stopped."""
+
+
+class StopSignal:
+    """Wakes every wait of every connection at once, by a descriptor that becomes readable for good."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._sent = threading.Event()
+
+    @property
+    def sent(self) -> bool:
+        """Whether it has been sent."""
+        return self._sent.is_set()
+
+    def fileno(self) -> int:
+        """Return the descriptor to poll for reading."""
+        return self._reader.fileno()
+
+    def send(self) -> None:
+        """End all waits, now and from now on."""
+        self._sent.set()
+        self._writer.send(b"!")
+
+    def wait(self, seconds: float) -> None:
+        """Wait `seconds`, or until it is sent."""
+        self._sent.wait(seconds)
+
+    def close(self) -> None:
+        """Give the descriptors back, once nobody waits any more (or in a forked child)."""
+        self._writer.close()
+        self._reader.close()
+
+
+class Connection:
+    """A client's connection. Its methods raise `ClientGone` or `Stopping` where they say nothing else.
+
+    `is_control` is set once it has carried a request to `/_sim`, which is none of wolkvox's.
+    """
+
+    def __init__(self, sock: socket.socket, stop: StopSignal) -> None:
+        self._sock = sock
+        self._stop = stop
+        self._inbox = bytearray()
+        self.is_control = False
+        self._poll = select.poll()
+        self._sock.setblocking(False)
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._poll.register(self._stop.fileno(), select.POLLIN)
+        self._poll.register(self._sock, select.POLLIN)
+
+    # Reading
+
+    def request_arrives(self) -> bool:
+        """Wait until bytes of a request are here, read or unread; return `False` if the client is done."""
+        if self._inbox:
+            return True
+        try:
+            self._wait(select.POLLIN)
+            return self.unread_bytes() > 0
+        except (ClientGone, OSError):
+            return False
+
+    def nothing_is_read(self) -> bool:
+        """Return whether all that has come of the next request still lies in the kernel."""
+        return not self._inbox
+
+    def unread_bytes(self) -> int:
+        """Return how many bytes have arrived and are unread, without touching them."""
+        answer = fcntl.ioctl(self._sock, termios.FIONREAD, b"\0\0\0\0")
+        return int(struct.unpack("i", answer)[0])
+
+    def read_head(self) -> bytes:
+        """Return a request's head, without the empty line that ends it; `BadRequest` if it is too long."""
+        searched = 0
+        while (end := self._inbox.find(b"\r\n\r\n", searched)) < 0:
+            if len(self._inbox) > MOST_HEAD_BYTES:
+                raise BadRequest(431, "the head is too long")
+            searched = max(0, len(self._inbox) - 3)
+            self._receive()
+        head = bytes(self._inbox[:end])
+        del self._inbox[: end + 4]
+        return head
+
+    def read_body(self, length: int) -> bytes:
+        """Return the next `length` bytes."""
+        while len(self._inbox) < length:
+            self._receive()
+        body = bytes(self._inbox[:length])
+        del self._inbox[:length]
+        return body
+
+    def _receive(self) -> None:
+        try:
+            data = self._sock.recv(64 * 1024)
+        except BlockingIOError:
+            self._wait(select.POLLIN)
+            return
+        except OSError as error:
+            raise ClientGone from error
+        if not data:
+            raise ClientGone
+        self._inbox += data
+
+    # Writing
+
+    def write(self, data: bytes) -> None:
+        """Write all of it."""
+        self.write_and(data, lambda last_piece: last_piece())
+
+    def write_and(self, data: bytes, around_piece: Callable[[Callable[[], bool]], bool]) -> None:
+        """Write all of it, each try made inside `around_piece`, which learns whether it was the last one."""
+        rest = memoryview(data)
+
+        def piece() -> bool:
+            nonlocal rest
+            try:
+                rest = rest[self._sock.send(rest) :]
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                raise ClientGone from error
+            return not rest
+
+        while not around_piece(piece):
+            self._wait(select.POLLOUT)
+
+    # Waiting
+
+    def still_open(self) -> bool:
+        """Return whether the client has neither reset nor ended its side; safe from any thread."""
+        number = self._sock.fileno()
+        if number < 0:
+            return False
+        look = select.poll()
+        look.register(number, _HANG_UP or select.POLLIN)
+        events = dict(look.poll(0)).get(number, 0)
+        if events & _ENDED:
+            return False
+        return not (events & select.POLLIN and self.unread_bytes() == 0)
+
+    def pause(self, seconds: float) -> None:
+        """Wait `seconds`, unless the client hangs up or the simulator stops before."""
+        self._wait(_HANG_UP, time.perf_counter() + seconds)
+
+    def pause_until(self, moment: float) -> None:
+        """Wait until `time.perf_counter()` says `moment`; ends early like `pause`."""
+        self._wait(_HANG_UP, moment)
+
+    def _wait(self, events: int, until: float = math.inf) -> None:
+        """Wait for events of the client's socket, or until a moment."""
+        watched = events or _HANG_UP
+        self._poll.modify(self._sock, watched)
+        while True:
+            left = until - time.perf_counter()
+            if left <= 0:
+                if self._stop.sent:
+                    raise Stopping
+                return
+            if left < _POLL_TICK and not events:
+                # poll() counts whole milliseconds and would come late; a hang-up this short is seen after.
+                self._stop.wait(left)
+                continue
+            found = dict(self._poll.poll(None if left == math.inf else max(1, int(left * 1000))))
+            if self._stop.fileno() in found:
+                raise Stopping
+            seen = found.get(self._sock.fileno(), 0)
+            if seen & events & (select.POLLIN | select.POLLOUT):
+                return
+            if seen & _ENDED:
+                raise ClientGone
+
+    # Ending
+
+    def reset(self) -> bool:
+        """End the connection with a RST, which tells the client that something broke; return `True`."""
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+        self._sock.close()
+        return True
+
+    def send_fin(self) -> bool:
+        """End our side in order, so that the client reads the end of the stream; return `True`."""
+        with contextlib.suppress(OSError):  # it may have ended already
+            self._sock.shutdown(socket.SHUT_WR)
+        return True
+
+    def close(self) -> None:
+        """Close for good, after a FIN.
+
+        Whatever the client is still sending is read for a second at most: closing over unread bytes would
+        turn the FIN into a RST.
+        """
+        if self._sock.fileno() < 0:
+            return  # it was reset
+        self.send_fin()
+        moment = time.perf_counter() + _ORDERLY_CLOSE_SECONDS
+        try:
+            while time.perf_counter() < moment:
+                self._wait(select.POLLIN, moment)
+                if not self._sock.recv(64 * 1024):
+                    break
+        except (BlockingIOError, ClientGone, Stopping, OSError):
+            pass
+        self._sock.close()
+
+    def abandon(self) -> None:
+        """Close the descriptor alone: for a forked child, whose copy must not keep the connection alive."""
+        self._sock.close()

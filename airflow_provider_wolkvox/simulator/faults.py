@@ -1,0 +1,302 @@
+"""What can be made to go wrong: kinds, options, and which request a fault hits.
+
+What a fault looks like on the wire is in `script`; here it is only described, checked and matched.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any
+
+from airflow_provider_wolkvox.simulator.apis import Ask
+from airflow_provider_wolkvox.simulator.operation import masked
+
+
+class FaultKind(Enum):
+    """The kinds of faults; their options and defaults are in `OPTIONS`."""
+
+    # Slow, but right. Adds up with any other fault.
+    LATENCY = "latency"
+
+    # The connection breaks. The first one hits whatever request comes next on a connection that has not
+    # been used for `/_sim`: nothing is read of it, so nothing is known of it.
+    DROP_BEFORE_READING = "drop_before_reading"
+    DROP_AFTER_READING = "drop_after_reading"
+    DROP_AFTER_RINGING = "drop_after_ringing"
+    CLOSE_AFTER_RINGING = "close_after_ringing"
+
+    # The answer does not come, or not in time. The token stays busy meanwhile.
+    STALL = "stall"
+    STALL_BODY = "stall_body"
+    DRIP = "drip"
+
+    # The answer is no answer of wolkvox's.
+    CUT_BODY = "cut_body"
+    GARBAGE = "garbage"
+    GARBAGE_BODY = "garbage_body"
+    BAD_GZIP = "bad_gzip"
+    SERVER_ERROR = "server_error"
+    REDIRECT = "redirect"
+    REPLY = "reply"
+
+    # The answer is right, but written as the vendor's samples have it now and then.
+    INT_CODES = "int_codes"
+    TEXT_NULL = "text_null"
+    EMPTY_CONN_ID = "empty_conn_id"
+    NO_CONN_ID = "no_conn_id"
+
+    # A refusal of the error table, without its cause.
+    BUSY = "busy"
+    QUOTA = "quota"
+    BAD_TOKEN = "bad_token"  # noqa: S105 - the name of a fault
+    NO_TOKEN = "no_token"  # noqa: S105 - likewise
+    API_OFF = "api_off"
+    NO_SUCH_API = "no_such_api"
+    PARAMETERS_MISSING = "parameters_missing"
+
+
+OPTIONS: Mapping[FaultKind, Mapping[str, Any]] = {
+    FaultKind.LATENCY: {"seconds": 1.0},
+    FaultKind.STALL: {"seconds": 300.0, "ring": True},
+    FaultKind.STALL_BODY: {"seconds": 300.0, "ring": True},
+    FaultKind.DRIP: {"interval": 0.05, "part": "body", "ring": True},
+    FaultKind.CUT_BODY: {"ring": True},
+    FaultKind.GARBAGE: {"ring": True},
+    FaultKind.GARBAGE_BODY: {"ring": True},
+    FaultKind.BAD_GZIP: {"ring": True},
+    FaultKind.SERVER_ERROR: {"status": 500, "body": "html", "ring": True},
+    FaultKind.REDIRECT: {"status": 302, "location": None, "ring": False},
+    FaultKind.REPLY: {"status": 200, "body": "", "content_type": "application/json", "ring": False},
+}
+"""The options of each kind beyond times, after and the filters, with their defaults. Times are in seconds."""
+
+FILTERS = ("api", "token", "agent_id", "phone")
+"""What a fault can be limited to."""
+
+
+class FaultError(ValueError):
+    """A fault that can't be: an unknown kind or option, or a value that makes no sense. Says what can be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault to come. Make it with `Fault.of`, which checks.
+
+    It hits `times` matching requests (`None`: all, until cleared) after letting `after` of them pass. A
+    request matches if each filter that is set fits. The remaining fields are options; a kind uses those
+    that `OPTIONS` lists for it.
+    """
+
+    kind: FaultKind
+    times: int | None = 1
+    after: int = 0
+    api: str | None = None
+    token: str | None = field(default=None, repr=False)
+    agent_id: str | None = None
+    phone: str | None = field(default=None, repr=False)
+    seconds: float = 0.0
+    interval: float = 0.0
+    part: str = "body"
+    ring: bool = False
+    status: int = 0
+    body: str = ""
+    content_type: str = ""
+    location: str | None = None
+
+    @classmethod
+    def of(cls, kind: FaultKind | str, /, **given: object) -> Fault:
+        """Return a checked fault; `FaultError` explains what is wrong and names what is possible."""
+        kind = _kind(kind)
+        defaults = OPTIONS.get(kind, {})
+        allowed = ("times", "after", *FILTERS, *defaults)
+        unknown = sorted(set(given) - set(allowed))
+        if unknown:
+            raise FaultError(f"{kind.value} has no option {', '.join(unknown)}; it has {', '.join(allowed)}")
+        if kind is FaultKind.DROP_BEFORE_READING and any(given.get(name) is not None for name in FILTERS):
+            raise FaultError("drop_before_reading reads nothing of the request, so it can't be limited by a filter")
+        if kind is FaultKind.REPLY and isinstance(given.get("body"), dict | list):
+            given["body"] = json.dumps(given["body"], indent=4)
+        values = {**defaults, **given}
+        for name, value in values.items():
+            _check(kind, name, value)
+        return cls(kind=kind, **values)
+
+    @classmethod
+    def read(cls, described: object) -> Fault:
+        """Return the fault that a JSON object describes; `FaultError` if it describes none."""
+        if not isinstance(described, dict) or "kind" not in described:
+            raise FaultError(f'a fault is an object with a "kind"; the kinds are {_kinds()}')
+        options = {str(name): value for name, value in described.items()}
+        return cls.of(options.pop("kind"), **options)
+
+    def matches(self, ask: Ask) -> bool:
+        """Return whether a request fits the filters."""
+        pairs = (
+            (self.api, ask.api),
+            (self.token, ask.token),
+            (self.agent_id, ask.parameters.get("agent_id")),
+            (self.phone, ask.parameters.get("customer_phone")),
+        )
+        return all(wanted is None or wanted == found for wanted, found in pairs)
+
+    def described(self) -> dict[str, Any]:
+        """Return the fault as JSON shows it: options of its kind only, token and phone masked."""
+        shown = ("times", "after", *FILTERS, *OPTIONS.get(self.kind, {}))
+        values = {name: value for name, value in asdict(self).items() if name in shown}
+        for name in ("token", "phone"):
+            if values[name] is not None:
+                values[name] = masked(values[name])
+        return {"kind": self.kind.value, **values}
+
+
+def _kinds() -> str:
+    return ", ".join(kind.value for kind in FaultKind)
+
+
+def _kind(kind: object) -> FaultKind:
+    try:
+        return FaultKind(kind)
+    except ValueError:
+        raise FaultError(f"no fault kind {kind!r}; the kinds are {_kinds()}") from None
+
+
+def _check(kind: FaultKind, name: str, value: object) -> None:
+    fits, wanted = _RULES_OF_KINDS.get((kind, name)) or _RULES[name]
+    if not fits(value):
+        raise FaultError(f"{kind.value}: {name} must be {wanted}, not {value!r}")
+
+
+_Rule = tuple[Callable[[object], bool], str]
+
+
+def _whole(low: int, high: float = math.inf) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+def _is_line(value: object) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isprintable()
+
+
+_SECONDS: _Rule = (_is_seconds, "a number of seconds from 0 up")
+_FILTER: _Rule = (lambda value: value is None or isinstance(value, str), "a text or null")
+
+_RULES: Mapping[str, _Rule] = {
+    "times": (
+        lambda value: value is None or _whole(1)(value),
+        "a whole number from 1 up, or null for every time",
+    ),
+    "after": (_whole(0), "a whole number from 0 up"),
+    **dict.fromkeys(FILTERS, _FILTER),
+    "seconds": _SECONDS,
+    "interval": _SECONDS,
+    "part": (lambda value: value in ("head", "body"), '"head" or "body"'),
+    "ring": (lambda value: isinstance(value, bool), "true or false"),
+    "status": (_whole(200, 599), "a whole number from 200 to 599"),
+    "body": (lambda value: isinstance(value, str), "a text, an object or a list"),
+    "content_type": (_is_line, "one line of ASCII text"),
+    "location": (
+        lambda value: value is None or _is_line(value),
+        "one line of ASCII text, or null for the same address",
+    ),
+}
+_RULES_OF_KINDS: Mapping[tuple[FaultKind, str], _Rule] = {
+    (FaultKind.SERVER_ERROR, "status"): (_whole(500, 599), "a whole number from 500 to 599"),
+    (FaultKind.SERVER_ERROR, "body"): (lambda value: value in ("html", "json"), '"html" or "json"'),
+    (FaultKind.REDIRECT, "status"): (_whole(300, 399), "a whole number from 300 to 399"),
+}
+
+
+class _Armed:
+    __slots__ = ("fault", "hits", "seen")
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        self.seen = 0
+        self.hits = 0
+
+    @property
+    def spent(self) -> bool:
+        return self.fault.times is not None and self.hits >= self.fault.times
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What hits one request: seconds of latency on top, and at most one other fault."""
+
+    latency: float = 0.0
+    fault: Fault | None = None
+
+
+class Faults:
+    """The armed faults, in the order they were armed. Safe for threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._armed: list[_Armed] = []
+
+    def arm(self, fault: Fault) -> None:
+        """Let a fault wait for its requests."""
+        with self._lock:
+            self._armed.append(_Armed(fault))
+
+    def clear(self) -> None:
+        """Disarm everything."""
+        with self._lock:
+            self._armed.clear()
+
+    @property
+    def armed(self) -> tuple[Fault, ...]:
+        """The faults that still wait for requests: a snapshot."""
+        with self._lock:
+            return tuple(waiting.fault for waiting in self._armed)
+
+    def take(self, ask: Ask) -> Taken:
+        """Return what hits this request: every latency that is due, and the first other fault that is.
+
+        Each matching fault sees the request, so `after` counts those too that another fault took.
+        """
+        latency, found = 0.0, None
+        with self._lock:
+            if not self._armed:
+                return Taken()
+            for waiting in self._armed:
+                fault = waiting.fault
+                if fault.kind is FaultKind.DROP_BEFORE_READING or not fault.matches(ask):
+                    continue
+                waiting.seen += 1
+                if waiting.seen <= fault.after:
+                    continue
+                if fault.kind is FaultKind.LATENCY:
+                    latency += fault.seconds
+                    waiting.hits += 1
+                elif found is None:
+                    found = fault
+                    waiting.hits += 1
+            self._drop_spent()
+        return Taken(latency, found)
+
+    def take_unread(self) -> bool:
+        """Return whether the connection whose bytes have just arrived is to be dropped unread."""
+        with self._lock:
+            hit = False
+            for waiting in self._armed:
+                if waiting.fault.kind is not FaultKind.DROP_BEFORE_READING:
+                    continue
+                waiting.seen += 1
+                if not hit and waiting.seen > waiting.fault.after:
+                    waiting.hits += 1
+                    hit = True
+            self._drop_spent()
+            return hit
+
+    def _drop_spent(self) -> None:
+        self._armed = [waiting for waiting in self._armed if not waiting.spent]

@@ -1,0 +1,399 @@
+"""The state of one wolkvox operation: tokens, agents, phones, quota and who is being served.
+
+Pure of sockets and safe for threads. What an API answers is in `apis`; this module only knows and counts.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta, timezone
+from functools import partial
+
+from airflow_provider_wolkvox.simulator.replies import UndocumentedReplies
+
+SIMULTANEOUS_LIMIT = 2
+"""Requests that one token may have under way; the next gets a 403 (doc)."""
+
+LICENCES = 10
+REQUESTS_PER_LICENCE = 1_000
+"""A day's quota per licence, shared by all tokens of the operation (doc)."""
+
+DEFAULT_AGENTS = ("10001", "10002", "10003", "10004", "10005")
+"""Extensions of five digits, as in the vendor's samples (doc)."""
+
+# GUESS: the day of the quota begins at midnight GMT-5, the one zone the vendor names anywhere.
+OPERATION_ZONE = timezone(timedelta(hours=-5))
+
+UNKNOWN_TOKEN = "unknown"  # noqa: S105 - the name under which strangers' requests are counted
+NO_TOKEN_SENT = "none"  # noqa: S105 - likewise for requests without the header
+
+
+def masked(secret: str) -> str:
+    """Return the last four characters only, as tokens and phones may be shown."""
+    return f"...{secret[-4:]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token of the operation; `limit` is its own daily limit (`None`: the operation's whole quota)."""
+
+    text: str = field(repr=False)
+    limit: int | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An agent. `aux_call` wants it logged in, off the phone, and with a cut predictive call (doc)."""
+
+    agent_id: str
+    logged_in: bool = True
+    has_cut_call: bool = True
+    on_call: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One ring: the phone exactly as the server received it, the token masked, `at` aware in UTC."""
+
+    phone: str
+    agent_id: str
+    conn_id: str
+    token: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStats:
+    """What one token was seen doing since the last reset.
+
+    `requests` counts every request whose head was read, `greatest_simultaneous` the most of them under way
+    at one instant (refused ones too), `refusals` the refusals by their `msg`, `unanswered` the requests
+    whose answer was never completely written, `used_today` what counts against the daily quota.
+    """
+
+    token: str
+    requests: int
+    greatest_simultaneous: int
+    refusals: Mapping[str, int]
+    unanswered: int
+    used_today: int
+
+
+class Visit:
+    """One request under way, from its head being read until its answer is written or its connection dead."""
+
+    __slots__ = ("admitted", "era", "name", "over", "still_open", "token")
+
+    def __init__(
+        self, *, name: str, token: Token | None, admitted: bool, era: int, still_open: Callable[[], bool]
+    ) -> None:
+        self.name = name
+        self.token = token
+        self.admitted = admitted
+        self.era = era
+        self.still_open = still_open
+        self.over = False
+
+
+class _Tally:
+    """The running numbers behind a `TokenStats`."""
+
+    __slots__ = ("greatest", "refusals", "requests", "unanswered")
+
+    def __init__(self, under_way: int = 0) -> None:
+        self.requests = 0
+        self.greatest = under_way
+        self.refusals: Counter[str] = Counter()
+        self.unanswered = 0
+
+
+class Operation:
+    """Tokens, agents, phones and quota of one operation.
+
+    `daily_quota` is in requests a day, `clock` returns Unix seconds. Raises `ValueError` for an empty or
+    repeated token.
+    """
+
+    def __init__(
+        self,
+        *,
+        tokens: Sequence[Token],
+        agents: Iterable[Agent],
+        daily_quota: int,
+        simultaneous_limit: int,
+        replies: UndocumentedReplies,
+        clock: Callable[[], float],
+    ) -> None:
+        if not tokens or any(not token.text for token in tokens):
+            raise ValueError("an operation needs at least one token, and no token may be empty")
+        self._tokens = {token.text: token for token in tokens}
+        if len(self._tokens) != len(tokens):
+            raise ValueError("the same token was given twice")
+        self._agents = {agent.agent_id: agent for agent in agents}
+        self._clock = clock
+        self.daily_quota = daily_quota
+        self.simultaneous_limit = simultaneous_limit
+        self.replies = replies
+        self.maintenance = False
+        self.lock = threading.RLock()
+        self._changed = threading.Condition(self.lock)
+        self._under_way: dict[str, set[Visit]] = {}
+        self._era = 0
+        self._version = 0
+        self._sequence = 0
+        self._day: date | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._tallies = {name: _Tally(len(visits)) for name, visits in self._under_way.items()}
+        self._calls: list[Call] = []
+        self._rings: Counter[str] = Counter()
+        self._used: Counter[str] = Counter()
+        self._dropped_unread = 0
+
+    def reset(self) -> None:
+        """Forget rings, counts and used quota. Requests under way stay under way, for the new counts too."""
+        with self._changed:
+            self._era += 1
+            self._forget()
+            self._note_change()
+
+    # Requests coming and going
+
+    def arrive(self, token_text: str | None, still_open: Callable[[], bool]) -> Visit:
+        """Count a request whose head has just been read.
+
+        `still_open` tells, at any later time, whether the request's connection lives: a client that hung up
+        on a stalled request is not using its token any more, even if nobody has noticed yet.
+        """
+        token = self._tokens.get(token_text) if token_text else None
+        name = token.text if token else (UNKNOWN_TOKEN if token_text else NO_TOKEN_SENT)
+        with self._changed:
+            visits = self._under_way.setdefault(name, set())
+            for other in [visit for visit in visits if not visit.still_open()]:
+                self.leave(other, answered=False)
+            admitted = sum(visit.admitted for visit in visits) < self.simultaneous_limit
+            visit = Visit(name=name, token=token, admitted=admitted, era=self._era, still_open=still_open)
+            visits.add(visit)
+            tally = self._tally(name)
+            tally.requests += 1
+            tally.greatest = max(tally.greatest, len(visits))
+            self._note_change()
+        return visit
+
+    def leave(self, visit: Visit, *, answered: bool) -> None:
+        """Count a request as over; a second time does nothing."""
+        with self._changed:
+            if visit.over:
+                return
+            visit.over = True
+            self._under_way[visit.name].discard(visit)
+            if not answered and visit.era == self._era:
+                self._tally(visit.name).unanswered += 1
+            self._note_change()
+
+    def leave_with(self, visit: Visit, last_deed: Callable[[], bool], *, answered: bool) -> bool:
+        """Do the last thing that the client can see of a request, and count it as over in one go.
+
+        Under the lock, since a client that has its answer may send the next request before this thread
+        runs again, which would then look simultaneous. `last_deed` must not block; it returns whether it
+        is done, and so does this.
+        """
+        with self._changed:
+            done = last_deed()
+            if done:
+                self.leave(visit, answered=answered)
+            return done
+
+    def refused(self, visit: Visit, msg: str) -> None:
+        """Count a refusal by its text."""
+        with self._changed:
+            if visit.era == self._era:
+                self._tally(visit.name).refusals[msg] += 1
+                self._note_change()
+
+    def dropped_unread(self) -> None:
+        """Count a connection that was reset with its request unread: whose token it was is unknown."""
+        with self._changed:
+            self._dropped_unread += 1
+            self._note_change()
+
+    def _tally(self, name: str) -> _Tally:
+        return self._tallies.setdefault(name, _Tally())
+
+    # The quota
+
+    def quota_left(self, token: Token) -> int:
+        """Return how many counted requests this token may still send today."""
+        with self.lock:
+            self._begin_day()
+            own = self.limit_of(token) - self._used[token.text]
+            return min(own, self.daily_quota - self._used.total())
+
+    def charge(self, token: Token) -> None:
+        """Count one request against the quota."""
+        with self.lock:
+            self._begin_day()
+            self._used[token.text] += 1
+
+    def limit_of(self, token: Token) -> int:
+        """Return the token's own daily limit."""
+        return self.daily_quota if token.limit is None else token.limit
+
+    def used_by(self, token: Token) -> int:
+        """Return what this token has used of the quota today."""
+        with self.lock:
+            self._begin_day()
+            return self._used[token.text]
+
+    def used_by_all(self) -> int:
+        """Return what all tokens together have used of the quota today."""
+        with self.lock:
+            self._begin_day()
+            return self._used.total()
+
+    def _begin_day(self) -> None:
+        today = datetime.fromtimestamp(self._clock(), OPERATION_ZONE).date()
+        if today != self._day:
+            self._day = today
+            self._used.clear()
+
+    # Agents and phones
+
+    def agent(self, agent_id: str) -> Agent | None:
+        """Return an agent, or `None` if the operation has no such agent."""
+        with self.lock:
+            return self._agents.get(agent_id)
+
+    def set_agent(self, agent: Agent) -> None:
+        """Add an agent, or put another state in its place."""
+        with self._changed:
+            self._agents[agent.agent_id] = agent
+            self._note_change()
+
+    def change_agent(
+        self,
+        agent_id: str,
+        *,
+        logged_in: bool | None = None,
+        has_cut_call: bool | None = None,
+        on_call: bool | None = None,
+    ) -> Agent:
+        """Change what is given of an agent's state; an agent not there yet is added in the usual state."""
+        with self.lock:
+            before = self._agents.get(agent_id) or Agent(agent_id)
+            agent = Agent(
+                agent_id,
+                logged_in=before.logged_in if logged_in is None else logged_in,
+                has_cut_call=before.has_cut_call if has_cut_call is None else has_cut_call,
+                on_call=before.on_call if on_call is None else on_call,
+            )
+            self.set_agent(agent)
+            return agent
+
+    def remove_agent(self, agent_id: str) -> None:
+        """Take an agent away; `KeyError` if there is none."""
+        with self._changed:
+            del self._agents[agent_id]
+            self._note_change()
+
+    def new_conn_id(self, agent_id: str, phone: str) -> str:
+        """Return a conn_id never given before.
+
+        Agent, four digits, Unix time, sequence (doc: one sample). That the four digits are the phone's last
+        is a guess.
+        """
+        with self.lock:
+            self._sequence += 1
+            return f"{agent_id}.{phone[-4:]:0>4}.{int(self._clock())}.{10_000 + self._sequence}"
+
+    def ring(self, phone: str, agent_id: str, conn_id: str, token: Token) -> None:
+        """Ring a phone. Again and again if asked: protecting from that is the client's job."""
+        call = Call(phone, agent_id, conn_id, masked(token.text), datetime.fromtimestamp(self._clock(), UTC))
+        with self._changed:
+            self._rings[phone] += 1
+            self._calls.append(call)
+            self._note_change()
+
+    # Looking in
+
+    @property
+    def tokens(self) -> tuple[Token, ...]:
+        """The operation's tokens."""
+        return tuple(self._tokens.values())
+
+    @property
+    def agents(self) -> tuple[Agent, ...]:
+        """The agents as they are now."""
+        with self.lock:
+            return tuple(self._agents.values())
+
+    @property
+    def rings(self) -> Counter[str]:
+        """How often each phone has rung: a snapshot."""
+        with self.lock:
+            return Counter(self._rings)
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The calls in the order they rang: a snapshot."""
+        with self.lock:
+            return tuple(self._calls)
+
+    @property
+    def drops_before_reading(self) -> int:
+        """Connections that were reset with their request unread."""
+        with self.lock:
+            return self._dropped_unread
+
+    def stats(self, token_text: str | None) -> TokenStats:
+        """Return what was seen of a token; of all unknown ones together if it is none of ours.
+
+        `None` and `""` stand for the requests that carried no token.
+        """
+        if not token_text or token_text == NO_TOKEN_SENT:
+            name = shown = NO_TOKEN_SENT
+        elif token_text in self._tokens:
+            name, shown = token_text, masked(token_text)
+        else:
+            name = shown = UNKNOWN_TOKEN
+        with self.lock:
+            self._begin_day()
+            tally = self._tallies.get(name) or _Tally()
+            return TokenStats(
+                token=shown,
+                requests=tally.requests,
+                greatest_simultaneous=tally.greatest,
+                refusals=dict(tally.refusals),
+                unanswered=tally.unanswered,
+                used_today=self._used[name],
+            )
+
+    def wait_for(self, condition: Callable[[], bool], timeout: float) -> bool:
+        """Wait at most `timeout` seconds until a condition on this operation holds; return whether it does.
+
+        The condition is asked without the lock, so it may itself send requests.
+        """
+        until = time.monotonic() + timeout
+        while True:
+            with self.lock:
+                seen = self._version
+            if condition():
+                return True
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            with self._changed:
+                self._changed.wait_for(partial(self._is_newer_than, seen), left)
+
+    def _is_newer_than(self, version: int) -> bool:
+        return self._version != version
+
+    def _note_change(self) -> None:
+        self._version += 1
+        self._changed.notify_all()

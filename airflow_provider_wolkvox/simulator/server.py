@@ -1,0 +1,258 @@
+"""The listening socket, a thread for each connection, and the life of one request."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from airflow_provider_wolkvox.simulator import apis, framing
+from airflow_provider_wolkvox.simulator.apis import Ask, ConnIds, Manner
+from airflow_provider_wolkvox.simulator.connection import ClientGone, Connection, Stopping, StopSignal
+from airflow_provider_wolkvox.simulator.control import CONTROL_PATH, Control
+from airflow_provider_wolkvox.simulator.faults import Faults
+from airflow_provider_wolkvox.simulator.framing import Answer, BadRequest, Head
+from airflow_provider_wolkvox.simulator.operation import Operation, Visit, masked
+from airflow_provider_wolkvox.simulator.replies import Envelope
+from airflow_provider_wolkvox.simulator.script import Close, Drip, Reset, Script, Send, Wait, script_for
+
+API_PATH = "/api/v2/"
+_BACKLOG = 512
+_THREAD_NAME = "wolkvox-simulator"
+_JOIN_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Settings:
+    """What may be changed while the server runs: `latency` in seconds, and how conn_ids are told."""
+
+    latency: float = 0.0
+    conn_ids: ConnIds = ConnIds.GIVEN
+
+
+class Server:
+    """Serves one operation on one address until `stop`. `log` gets a line per request, tokens hidden."""
+
+    def __init__(
+        self,
+        operation: Operation,
+        faults: Faults,
+        settings: Settings,
+        *,
+        host: str,
+        port: int,
+        log: Callable[[str], None] | None = None,
+    ) -> None:
+        self._operation = operation
+        self._faults = faults
+        self._settings = settings
+        self._control = Control(operation, faults)
+        self._log = log
+        self._stop = StopSignal()
+        self._connections: set[Connection] = set()
+        self._threads: set[threading.Thread] = set()
+        self._pid = os.getpid()
+        try:
+            # Numeric addresses and names alike; the first that the name means.
+            family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            self._listener = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+        except OSError:
+            self._stop.close()
+            raise
+        self._listener.setblocking(False)
+        _SERVERS.add(self)
+        self._acceptor = threading.Thread(target=self._accept, name=_THREAD_NAME, daemon=True)
+        self._acceptor.start()
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return int(self._listener.getsockname()[1])
+
+    def stop(self) -> None:
+        """End every wait, close every connection, and return when all threads have ended."""
+        if os.getpid() != self._pid or self._stop.sent:
+            return
+        self._stop.send()
+        self._acceptor.join(_JOIN_SECONDS)
+        for thread in list(self._threads):
+            thread.join(_JOIN_SECONDS)
+        self._listener.close()
+        self._stop.close()
+
+    def abandon(self) -> None:
+        """Close the descriptors that a forked child has inherited."""
+        for connection in list(self._connections):
+            connection.abandon()
+        self._listener.close()
+        self._stop.close()
+
+    # Connections
+
+    def _accept(self) -> None:
+        poll = select.poll()
+        poll.register(self._stop.fileno(), select.POLLIN)
+        poll.register(self._listener, select.POLLIN)
+        while True:
+            found = dict(poll.poll())
+            if self._stop.fileno() in found:
+                return
+            try:
+                with _FORKING:
+                    sock, _ = self._listener.accept()
+                    connection = Connection(sock, self._stop)
+                    self._connections.add(connection)
+            except OSError:
+                # The client has gone again, or descriptors ran out: then let others give theirs back.
+                self._stop.wait(0.02)
+                continue
+            thread = threading.Thread(target=self._converse, args=(connection,), name=_THREAD_NAME, daemon=True)
+            self._threads.add(thread)
+            thread.start()
+
+    def _converse(self, connection: Connection) -> None:
+        try:
+            while self._exchange(connection):
+                pass
+        except (ClientGone, Stopping):
+            pass
+        finally:
+            connection.close()
+            self._connections.discard(connection)
+            self._threads.discard(threading.current_thread())
+
+    def _exchange(self, connection: Connection) -> bool:
+        """Serve one request; return whether the connection may carry another."""
+        if not connection.request_arrives():
+            return False
+        if not connection.is_control and connection.nothing_is_read() and self._faults.take_unread():
+            self._operation.dropped_unread()
+            connection.reset()
+            return False
+        try:
+            raw = connection.read_head()
+            arrived = time.perf_counter()
+            head = Head.read(raw)
+            length = head.body_length
+        except BadRequest as refusal:
+            connection.write(_whole(framing.html(refusal.status, str(refusal)), keep_alive=False))
+            return False
+        if head.headers.get("expect", "").lower() == "100-continue":
+            connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if head.path.startswith(API_PATH) and head.path.removeprefix(API_PATH) in apis.FILES:
+            return self._serve(connection, head, length, arrived)
+        body = connection.read_body(length)
+        if head.path == CONTROL_PATH or head.path.startswith(CONTROL_PATH + "/"):
+            connection.is_control = True
+            answer = self._control.answer(head.method, head.path, body)
+        else:
+            answer = framing.html(404, "Not Found")
+        connection.write(_whole(answer, keep_alive=head.keep_alive))
+        return head.keep_alive
+
+    # One request to wolkvox
+
+    def _serve(self, connection: Connection, head: Head, length: int, arrived: float) -> bool:
+        token = head.headers.get("wolkvox-token")
+        visit = self._operation.arrive(token, connection.still_open)
+        script: Script | None = None
+        try:
+            body = connection.read_body(length)
+            parameters = head.parameters
+            ask = Ask(
+                method=head.method,
+                file=head.path.removeprefix(API_PATH),
+                api=parameters.pop("api", ""),
+                parameters=parameters,
+                token=token,
+                body=body,
+            )
+            taken = self._faults.take(ask)
+
+            def serve(manner: Manner) -> Envelope:
+                return apis.answer(self._operation, visit, ask, manner)
+
+            def refuse(envelope: Envelope) -> Envelope:
+                self._operation.refused(visit, envelope.msg)
+                return envelope
+
+            # The body that follows a HEAD's answer here is cut off by closing.
+            keep_alive = head.keep_alive and head.method != "HEAD"
+            # The phone rings before the latency: a client that gives up waiting has rung it all the same.
+            script = script_for(
+                taken.fault,
+                serve=serve,
+                refuse=refuse,
+                undocumented=self._operation.replies,
+                conn_ids=self._settings.conn_ids,
+                target=head.target,
+                keep_alive=keep_alive,
+            )
+            latency = self._settings.latency + taken.latency
+            if latency:
+                connection.pause_until(arrived + latency)
+            self._play(script, connection, visit)
+            return keep_alive and isinstance(script.end, Send)
+        finally:
+            self._operation.leave(visit, answered=False)
+            if self._log:
+                status = script.status if script and script.status else "no answer"
+                took = (time.perf_counter() - arrived) * 1000
+                self._log(f"{head.method} {head.path} {_shown(head.parameters)} -> {status} in {took:.1f} ms")
+
+    def _play(self, script: Script, connection: Connection, visit: Visit) -> None:
+        for step in script.steps:
+            match step:
+                case Send(data):
+                    connection.write(data)
+                case Drip(data, interval):
+                    for place in range(len(data)):
+                        connection.write(data[place : place + 1])
+                        connection.pause(interval)
+                case Wait(seconds):
+                    connection.pause(seconds)
+
+        def over(deed: Callable[[], bool]) -> bool:
+            return self._operation.leave_with(visit, deed, answered=script.answered)
+
+        match script.end:
+            case Send(data):
+                connection.write_and(data, over)
+            case Close():
+                over(connection.send_fin)
+            case Reset():
+                over(connection.reset)
+
+
+def _whole(answer: Answer, *, keep_alive: bool) -> bytes:
+    return answer.head(keep_alive=keep_alive) + answer.body
+
+
+def _shown(parameters: Mapping[str, str]) -> str:
+    phones = ("customer_phone", "telephone", "telefono")
+    # Quoted again, since a line break in a value would make two lines of one.
+    return " ".join(
+        f"{quote(name)}={quote(masked(value) if name in phones else value)}" for name, value in parameters.items()
+    )
+
+
+# A child forked while a simulator runs (Airflow's task runner forks) would keep copies of its sockets open,
+# and no FIN or RST goes out before the last copy is closed.
+_SERVERS: weakref.WeakSet[Server] = weakref.WeakSet()
+# Held while a connection is accepted but not yet noted, so that no fork falls in between.
+_FORKING = threading.Lock()
+
+
+def _abandon_in_child() -> None:
+    _FORKING.release()
+    for server in list(_SERVERS):
+        server.abandon()
+
+
+os.register_at_fork(before=_FORKING.acquire, after_in_parent=_FORKING.release, after_in_child=_abandon_in_child)

@@ -1,0 +1,171 @@
+"""Drives Airflow's real task runner without a database: this module is the server that it talks to.
+
+What is real: the runner's `run`, template rendering, the operator, the context with its task state
+store, the hook, the client, the sockets. What stands in: the API server, as a dictionary for each of
+the things that a task asks it for. Every message is recorded, and a test may crash the task's process
+before or after any of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from unittest import mock
+from uuid import uuid4
+
+import structlog
+from airflow.sdk import DAG
+from airflow.sdk.api.datamodels._generated import DagRun, DagRunState, DagRunType, TaskInstance, TIRunContext
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.execution_time import comms, task_runner
+
+DAG_ID = "callbacks"
+RUN_ID = "manual__1"
+
+
+class ProcessKilled(BaseException):
+    """The task's process is gone: nothing after this runs."""
+
+
+@dataclass
+class Server:
+    """Airflow's API server, as one task instance sees it."""
+
+    task_state: str | None = "running"
+    ti_id: Any = field(default_factory=uuid4)
+    store: dict[str, Any] = field(default_factory=dict)
+    xcoms: dict[str, Any] = field(default_factory=dict)
+    messages: list[Any] = field(default_factory=list)
+    store_down: bool = False
+    on_message: Callable[[Any, str], None] = lambda message, when: None
+
+    def send(self, msg: Any) -> Any:
+        """Answer one message of the task."""
+        self.on_message(msg, "before")
+        answer = self._answer(msg)
+        self.messages.append(msg)
+        self.on_message(msg, "after")
+        return answer
+
+    def kinds(self) -> list[str]:
+        """Return the messages' kinds in order; a write to the ledger also tells its state."""
+        return [kind_of(message) for message in self.messages]
+
+    def _answer(self, msg: Any) -> Any:
+        match msg:
+            case comms.GetTaskStateStore():
+                self._require_store()
+                if msg.ti_id != self.ti_id or msg.key not in self.store:
+                    return comms.ErrorResponse(error=ErrorType.TASK_STORE_NOT_FOUND, detail={})
+                return comms.TaskStateStoreResult(value=self.store[msg.key])
+            case comms.SetTaskStateStore():
+                self._require_store()
+                if msg.ti_id != self.ti_id:
+                    # What 3.3 answers to the process of a task instance that was cleared [ran].
+                    raise AirflowRuntimeError(
+                        comms.ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": 404})
+                    )
+                self.store[msg.key] = json.loads(json.dumps(msg.value))
+            case comms.GetTaskStates():
+                return comms.TaskStatesResult(task_states={RUN_ID: {"task": self.task_state}})
+            case comms.SetXCom():
+                self.xcoms[msg.key] = msg.value
+            case comms.SucceedTask():
+                self.task_state = "success"
+            case comms.TaskState():
+                self.task_state = msg.state.value
+            case comms.RetryTask():
+                self.task_state = "up_for_retry"
+            case comms.RescheduleTask():
+                self.task_state = "up_for_reschedule"
+        return None
+
+    def _require_store(self) -> None:
+        if self.store_down:
+            raise AirflowRuntimeError(comms.ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={}))
+
+
+def kind_of(message: Any) -> str:
+    """Return a message's class name and, for a write to the ledger, the state written."""
+    name = type(message).__name__
+    return f"{name}:{message.value['state']}" if isinstance(message, comms.SetTaskStateStore) else name
+
+
+@dataclass
+class Run:
+    """What a try ended with."""
+
+    state: str | None
+    error: BaseException | None
+    xcoms: dict[str, Any]
+
+
+def run_try(
+    make_operator: Callable[[DAG], Any],
+    server: Server,
+    *,
+    try_number: int = 1,
+    retries: int = 0,
+    max_tries: int | None = None,
+    due: datetime | None = None,
+    around: Callable[[Any], Any] | None = None,
+) -> Run:
+    """Run one try of the operator that `make_operator` puts into a DAG; a kill comes out as `ProcessKilled`.
+
+    :param max_tries: as the server keeps it; `retries` unless the task was cleared
+    :param due: the run's `run_after`; now if not given
+    :param around: gets the running operator before the try starts
+    """
+    due = due or datetime.now(UTC)
+    with DAG(DAG_ID, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        task = make_operator(dag)
+    server.task_state = "running"
+    server.xcoms.clear()
+    ti = task_runner.RuntimeTaskInstance.model_construct(
+        **TaskInstance(
+            id=server.ti_id,
+            task_id=task.task_id,
+            dag_id=DAG_ID,
+            run_id=RUN_ID,
+            try_number=try_number,
+            dag_version_id=uuid4(),
+        ).model_dump(exclude_unset=True),
+        task=task,
+        max_tries=retries if max_tries is None else max_tries,
+        start_date=datetime.now(UTC),
+        map_index=-1,
+        _ti_context_from_server=TIRunContext(
+            dag_run=DagRun(
+                dag_id=DAG_ID,
+                run_id=RUN_ID,
+                logical_date=due,
+                data_interval_start=due,
+                data_interval_end=due,
+                run_after=due,
+                start_date=due,
+                end_date=None,
+                run_type=DagRunType.MANUAL,
+                state=DagRunState.RUNNING,
+                conf={},
+                consumed_asset_events=[],
+                partition_key=None,
+            ),
+            max_tries=retries if max_tries is None else max_tries,
+            should_retry=try_number <= (retries if max_tries is None else max_tries),
+        ),
+    )
+    if around:
+        around(ti)
+    with _talking_to(server):
+        state, _, error = task_runner.run(ti, ti.get_template_context(), structlog.get_logger("task"))
+    return Run(state=None if state is None else state.value, error=error, xcoms=dict(server.xcoms))
+
+
+@contextmanager
+def _talking_to(server: Server) -> Iterator[None]:
+    with mock.patch.object(task_runner, "SUPERVISOR_COMMS", server, create=True):
+        yield
