@@ -7,21 +7,29 @@ each command's work imports what it needs.
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from collections import defaultdict
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.cli.cli_config import ARG_OUTPUT, ActionCommand, Arg, GroupCommand
 
-from airflow_provider_wolkvox.lane import SLOTS
+from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, SLOTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy.orm import Session
 
-ARG_CONN_ID = Arg(  # type: ignore[no-untyped-call]
-    ("--conn-id",),
+
+def _arg(name: str, **options: Any) -> Arg:
+    return Arg((name,), **options)  # type: ignore[no-untyped-call]
+
+
+ARG_CONN_IDS = _arg(
+    "--conn-id",
     action="append",
     default=[],
     metavar="CONN_ID",
@@ -89,18 +97,120 @@ def check(args: argparse.Namespace) -> None:
         raise SystemExit(1)
 
 
+def release(args: argparse.Namespace) -> None:
+    """Show what the ledger knows of a task's call and, with --yes, let the next run of the task call again."""
+    try:
+        from airflow.state import TaskScope, get_state_backend
+    except ImportError:
+        raise SystemExit(
+            "There is no ledger before Airflow 3.3: allow_second_try=True on the task lets it call."
+        ) from None
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    from airflow_provider_wolkvox.ledger import KEY, Entry, State
+
+    name = f"{args.dag_id} {args.run_id} {args.task_id}" + (f" {args.map_index}" if args.map_index >= 0 else "")
+    scope = TaskScope(dag_id=args.dag_id, run_id=args.run_id, task_id=args.task_id, map_index=args.map_index)
+    with create_session() as session:
+        ti = session.scalars(
+            select(TaskInstance).where(
+                TaskInstance.dag_id == args.dag_id,
+                TaskInstance.run_id == args.run_id,
+                TaskInstance.task_id == args.task_id,
+                TaskInstance.map_index == args.map_index,
+            )
+        ).one_or_none()
+        if ti is None:
+            raise SystemExit(f"There is no task instance {name}. Nothing was changed.")
+        kept = get_state_backend().get(scope, KEY, session=session)
+        try:
+            known = "nothing is known of a call" if kept is None else str(Entry.from_json(json.loads(kept)))
+        except ValueError:
+            known = "an entry that cannot be read here (a worker's own state store backend, or another hand, wrote it)"
+        print(f"{name} (now {ti.state or 'not scheduled'}): {known}")
+        if ti.state in ("queued", "running", "restarting"):
+            raise SystemExit("The task is under way and may be calling at this moment. Nothing was changed.")
+        if not args.yes:
+            raise SystemExit(
+                "Nothing was changed. With --yes the next run of this task calls, even if the phone has rung already."
+            )
+        released = Entry(State.NOT_SENT, ti.try_number, datetime.now(UTC), reason="released by hand; before: " + known)
+        get_state_backend().set(scope, KEY, json.dumps(released.to_json()), session=session)
+    print("Released. Clear the task, and it calls; late calls stay refused (call_before, max_age).")
+
+
+def look_up(args: argparse.Namespace) -> None:
+    """Print what wolkvox's reports hold of an agent's calls with a customer; exit with 1 if nothing."""
+    from airflow_provider_wolkvox.api import WolkvoxError
+    from airflow_provider_wolkvox.api.arguments import masked
+    from airflow_provider_wolkvox.calling.lateness import instant
+    from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
+
+    print("The token is used now, outside of its pool: run this while no call is under way.", file=sys.stderr)
+    try:
+        around = instant(args.around, "--around")
+        half = timedelta(minutes=args.minutes)
+        with WolkvoxHook(args.conn_id).get_conn() as wolkvox:
+            calls = wolkvox.reported_calls(args.agent, args.phone, around - half, around + half)
+    except (ValueError, WolkvoxError) as wrong:
+        raise SystemExit(str(wrong)) from None
+    rows = [
+        {
+            "began": f"{call.at:%Y-%m-%d %H:%M:%S %Z}",
+            "report": call.report,
+            "agent": call.agent_id,
+            "customer": masked(call.phone),
+            "kind": call.type_interaction,
+            "result": call.result,
+            "seconds": "" if call.seconds is None else call.seconds,
+            "conn_id": call.conn_id,
+        }
+        for call in calls
+    ]
+    _print(rows, args.output, nothing="No report shows a call. That does not prove that the phone did not ring.")
+    if not rows:
+        raise SystemExit(1)
+
+
 COMMANDS = [
     ActionCommand(
         name="sync-pools",
         help="Create and repair the pool of one slot of each wolkvox connection",
         func=sync_pools,
-        args=(ARG_CONN_ID, ARG_OUTPUT),
+        args=(ARG_CONN_IDS, ARG_OUTPUT),
     ),
     ActionCommand(
         name="check",
         help="Find lanes that are missing, too wide, doubled, or left by a task; exit status 1 if there are any",
         func=check,
-        args=(ARG_CONN_ID, ARG_OUTPUT),
+        args=(ARG_CONN_IDS, ARG_OUTPUT),
+    ),
+    ActionCommand(
+        name="release",
+        help="Show what is known of a task's call and, with --yes, let its next run ring the customer again",
+        func=release,
+        args=(
+            _arg("dag_id", help="The DAG"),
+            _arg("run_id", help="The DAG run"),
+            _arg("task_id", help="The task"),
+            _arg("map_index", nargs="?", type=int, default=-1, help="Of a mapped task"),
+            _arg("--yes", action="store_true", help="Do it; without this, only show"),
+        ),
+    ),
+    ActionCommand(
+        name="look-up",
+        help="Look in wolkvox's reports for an agent's calls with a customer; exit status 1 if there are none",
+        func=look_up,
+        args=(
+            _arg("--conn-id", default=DEFAULT_CONN_ID, help=f"The connection (default: {DEFAULT_CONN_ID})"),
+            _arg("--agent", required=True, help="The agent's extension"),
+            _arg("--phone", required=True, help="The customer's number"),
+            _arg("--around", required=True, help="When, with its zone, such as 2026-11-22T07:05:00-05:00"),
+            _arg("--minutes", type=float, default=15.0, help="How far before and after to look (default: 15)"),
+            ARG_OUTPUT,
+        ),
     ),
 ]
 

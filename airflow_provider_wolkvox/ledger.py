@@ -126,6 +126,16 @@ class Ledger:
         """Whether there is a store behind the ledger."""
         return self._store is not None
 
+    @property
+    def last(self) -> Entry:
+        """The entry that was last read or written.
+
+        :raises LookupError: there is none
+        """
+        if self._entry is None:
+            raise LookupError("nothing was read from the ledger or written to it")
+        return self._entry
+
     def read(self) -> Entry | None:
         """Return what is known, None if nothing is.
 
@@ -143,6 +153,10 @@ class Ledger:
         :param phone: masked
         """
         self._write(Entry(State.INTENT, self._try_number, datetime.now(UTC), agent_id=agent_id, phone=phone), must=True)
+
+    def leave_open(self, reason: str) -> None:
+        """Write why nobody saw the answer. The intent stays what it is: no later run calls on its own."""
+        self._close(State.INTENT, reason=reason)
 
     def accept(self, conn_id: str) -> None:
         """Write that wolkvox accepted the call."""

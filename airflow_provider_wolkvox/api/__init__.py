@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         TokenQuotaExceeded,
         WolkvoxError,
     )
-    from airflow_provider_wolkvox.api.records import AuxCall, TokenInfo
+    from airflow_provider_wolkvox.api.records import AuxCall, ReportedCall, TokenInfo
 
 # Resolved on first use: a DAG file that needs only an error class or an argument check
 # must not pay for importing `requests` while it is parsed.
@@ -35,6 +35,7 @@ _HOMES = {
     "Resend": "client",
     "AuxCall": "records",
     "TokenInfo": "records",
+    "ReportedCall": "records",
     "Outcome": "errors",
     "WolkvoxError": "errors",
     "NotSent": "errors",
@@ -53,6 +54,7 @@ __all__ = [
     "Outcome",
     "OutcomeUnknown",
     "Refused",
+    "ReportedCall",
     "Resend",
     "TokenBusy",
     "TokenInfo",

@@ -103,6 +103,16 @@ def phone(value: str | int) -> str:
     return digits
 
 
+def same_number(reported: str, asked: str, prefix: str = "") -> bool:
+    """Return whether a report's number is the one that was asked for, with the dial prefix or without.
+
+    Long numbers are compared by their last ten digits, since reports differ in what they put before.
+    """
+    if len(asked) >= 10:
+        return reported[-10:] == asked[-10:]
+    return reported in (asked, prefix + asked)
+
+
 def dial_prefix(value: str | int) -> str:
     """Return the digits that the operation dials before every number; empty for none."""
     digits = _dialled(value, "dial_prefix")

@@ -5,18 +5,30 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Self
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
 
 from airflow_provider_wolkvox.api import arguments
 from airflow_provider_wolkvox.api.envelope import Envelope
-from airflow_provider_wolkvox.api.errors import NotSent, TokenBusy
-from airflow_provider_wolkvox.api.records import AuxCall, TokenInfo
+from airflow_provider_wolkvox.api.errors import NotSent, Refused, TokenBusy
+from airflow_provider_wolkvox.api.records import SERVER_TIME, AuxCall, ReportedCall, TokenInfo, rows_of
 from airflow_provider_wolkvox.api.transport import Transport
+from airflow_provider_wolkvox.api.windows import whole
 
 log = logging.getLogger(__name__)
+
+# GUESSES for finding an auxiliary call in the reports; none of this is documented.
+# By how much wolkvox's clock may be behind this machine's.
+CLOCK_SKEW = timedelta(minutes=1)
+# How long after the request its call may begin to ring.
+LONGEST_START = timedelta(minutes=10)
+# What an auxiliary call is certainly not: above all not the predictive call that it follows, which has
+# the same agent and the same number. It probably is `outbound_ma`, a manual call.
+OTHER_INTERACTIONS = frozenset(
+    {"out_pre", "inbound", "internal call", "internal call_inb", "internal call_que", "conference", "transfer"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,10 @@ class Resend:
     def wait_after(self, attempt: int) -> float:
         """Return the seconds to wait after try number `attempt`, which counts from 1."""
         return float(self.first_wait * 2 ** (attempt - 1))
+
+
+def _server_date(at: datetime) -> str:
+    return at.astimezone(SERVER_TIME).strftime("%Y%m%d%H%M%S")
 
 
 class _Reached(Exception):
@@ -139,6 +155,47 @@ class WolkvoxClient:
         """
         return TokenInfo.from_data(self._send("GET", "information.php", "token_info", {}).data)
 
+    def reported_calls(
+        self, agent_id: str | int, customer_phone: str | int, since: datetime, until: datetime
+    ) -> list[ReportedCall]:
+        """Return what wolkvox's reports hold of an agent's calls with a customer, the nearest to `since` first.
+
+        Reads `calls_last_10`, `cdr_1`, `cdr_5` and `agent_2`: a request of the daily quota each. Rows
+        appear late: an agent's event only once the agent's state has changed again [doc].
+
+        :param since: the first instant at which the call may have begun, aware
+        :param until: the last one, aware
+        :raises ValueError: an argument cannot be right; nothing was sent
+        :raises WolkvoxError: a report could not be read
+        """
+        agent, phone = arguments.agent_id(agent_id), arguments.phone(customer_phone)
+        reports: tuple[tuple[str, str, dict[str, str] | None], ...] = (
+            ("real_time.php", "calls_last_10", None),
+            ("reports_manager.php", "cdr_1", {}),
+            ("reports_manager.php", "cdr_5", {}),
+            ("reports_manager.php", "agent_2", {"agent_id": agent}),
+        )
+        found = [
+            call
+            for file, report, parameters in reports
+            for row in self._rows(file, report, parameters, since, until)
+            if (call := ReportedCall.from_row(report, row)).agent_id == agent
+            and arguments.same_number(call.phone, phone, self._dial_prefix)
+            and call.at is not None
+            and since.replace(microsecond=0) <= call.at <= until
+        ]
+        return sorted(found, key=lambda call: call.at or since)
+
+    def find_aux_call(self, agent_id: str | int, customer_phone: str | int, sent_at: datetime) -> ReportedCall | None:
+        """Look for the call that a request of unknown outcome may have made; None if no report shows it.
+
+        That no report shows a call does not mean that none was made.
+
+        :param sent_at: when the request was handed over, by this machine's clock, aware
+        """
+        calls = self.reported_calls(agent_id, customer_phone, sent_at - CLOCK_SKEW, sent_at + LONGEST_START)
+        return next((call for call in calls if call.type_interaction not in OTHER_INTERACTIONS and call.conn_id), None)
+
     def check_reachable(self) -> None:
         """Connect to the server (name, TCP, TLS) and hang up before a byte of a request is sent.
 
@@ -165,6 +222,24 @@ class WolkvoxClient:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(server={self.server!r}, address={self.address!r})"
+
+    def _rows(
+        self, file: str, report: str, parameters: Mapping[str, str] | None, since: datetime, until: datetime
+    ) -> Iterable[dict[str, Any]]:
+        """Return a report's rows; `parameters` is None for a real-time report, which knows no dates."""
+
+        def fetch(start: datetime, end: datetime) -> list[dict[str, Any]]:
+            dates = {"date_ini": _server_date(start), "date_end": _server_date(end)}
+            try:
+                answer = self._send("GET", file, report, {**dates, **parameters} if parameters is not None else {})
+            except Refused as refused:
+                # Not an error: wolkvox's way to say that the window holds no rows [seen].
+                if refused.code == "404" and refused.msg.lower().startswith("validate dates"):
+                    return []
+                raise
+            return rows_of(answer.data)
+
+        return fetch(since, until) if parameters is None else whole(fetch, since, until)
 
     def _send(
         self,

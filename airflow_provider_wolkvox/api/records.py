@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta, timezone
+from typing import Any, Self
+
+# GUESS for all reports but campaign_3, of which the vendor says "always GMT-5": what other reports
+# answered fits GMT-5 too.
+SERVER_TIME = timezone(timedelta(hours=-5), "GMT-5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,78 @@ class TokenInfo:
             all_token_today=_count(row.get("all_token_today")),
             available_consumption_options=_count(row.get("available_consumption_options")),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedCall:
+    """A call, or an agent's event in it, as one of wolkvox's reports shows it.
+
+    :param report: the report: `cdr_1` (connected), `cdr_5` (not connected), `agent_2` (an agent's events)
+        or `calls_last_10` (the last ten minutes)
+    :param conn_id: wolkvox's id of the call; empty if the report gave none
+    :param agent_id: the agent's extension; `calls_last_10` names none, there it is the first part of
+        `conn_id` [doc sample]
+    :param phone: the number as the operation dialled it, digits only
+    :param at: when it began; None if the report gave no readable time
+    :param type_interaction: such as `out_pre` (predictive), `outbound_ma` (manual), `inbound`
+    :param result: such as `ANSWER` or `NO-ANSWER`; empty where the report has none
+    :param seconds: how long it lasted; None if the report gave no length
+    """
+
+    report: str
+    conn_id: str
+    agent_id: str
+    phone: str
+    at: datetime | None
+    type_interaction: str
+    result: str
+    seconds: int | None
+
+    @classmethod
+    def from_row(cls, report: str, row: dict[str, Any]) -> Self:
+        """Make the record from a row of one of the four reports."""
+        conn_id = _text(row, "conn_id")
+        return cls(
+            report=report,
+            conn_id=conn_id,
+            agent_id=_text(row, "agent_id") or conn_id.partition(".")[0],
+            phone=re.sub("[^0-9]", "", _text(row, "telephone")),
+            at=_moment(row, "date") or _moment(row, "date_ini"),
+            type_interaction=_text(row, "type_interaction").lower(),
+            result=_result(row),
+            seconds=_length(row, "time_seg"),
+        )
+
+
+def rows_of(data: Any) -> list[dict[str, Any]]:
+    """Return a report's rows without the sums that it adds at the end."""
+    rows = data if isinstance(data, list) else []
+    return [row for row in rows if isinstance(row, dict) and row.get("agent_name") != "TOTAL"]
+
+
+def _text(row: dict[str, Any], key: str) -> str:
+    value = str(row.get(key) or "").strip()
+    return "" if value == "-" else value
+
+
+def _result(row: dict[str, Any]) -> str:
+    # The words differ by endpoint: `no-answer`, `NO ANSWER`, `No answer`.
+    return re.sub("[ _]+", "-", _text(row, "result").upper())
+
+
+def _moment(row: dict[str, Any], key: str) -> datetime | None:
+    try:
+        return datetime.strptime(_text(row, key), "%Y-%m-%d %H:%M:%S").replace(tzinfo=SERVER_TIME)
+    except ValueError:
+        return None
+
+
+def _length(row: dict[str, Any], key: str) -> int | None:
+    text = _text(row, key)
+    if text.isdecimal():
+        return int(text)
+    clock = re.fullmatch(r"(\d+):(\d\d):(\d\d)", text)
+    return sum(int(part) * unit for part, unit in zip(clock.groups(), (3600, 60, 1), strict=True)) if clock else None
 
 
 def _row(data: Any) -> dict[str, Any]:

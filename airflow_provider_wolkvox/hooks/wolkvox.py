@@ -11,7 +11,9 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
-    from airflow_provider_wolkvox.api import AuxCall, TokenInfo, WolkvoxClient
+    from datetime import datetime
+
+    from airflow_provider_wolkvox.api import AuxCall, ReportedCall, TokenInfo, WolkvoxClient
 
 
 class WolkvoxHook(BaseHook):
@@ -94,6 +96,10 @@ class WolkvoxHook(BaseHook):
     def aux_call(self, agent_id: str | int, customer_phone: str | int, **around: Any) -> AuxCall:
         """Make an agent ring a customer; see `WolkvoxClient.aux_call` for arguments and errors."""
         return self.get_conn().aux_call(agent_id, customer_phone, **around)
+
+    def find_aux_call(self, agent_id: str | int, customer_phone: str | int, sent_at: datetime) -> ReportedCall | None:
+        """Look in wolkvox's reports for a call; see `WolkvoxClient.find_aux_call`."""
+        return self.get_conn().find_aux_call(agent_id, customer_phone, sent_at)
 
     def token_info(self) -> TokenInfo:
         """Return the token's use of the daily quota; see `WolkvoxClient.token_info`."""

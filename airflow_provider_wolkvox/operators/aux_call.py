@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeGuard, get_args
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
@@ -17,7 +17,13 @@ from airflow_provider_wolkvox.ledger import Ledger, State
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_wolkvox.api import ReportedCall
     from airflow_provider_wolkvox.ledger import Entry
+
+OnUnknown = Literal["fail", "look_up"]
+
+# The vendor recommends at most one request for reports every five minutes [doc].
+LOOK_UP_EVERY = timedelta(minutes=5)
 
 RELEASE = (
     "To ring on purpose, and only then: `airflow wolkvox release {dag_id} {run_id} {task_id}{map_index} --yes`, "
@@ -45,6 +51,10 @@ class AuxCallOperator(InLane, BaseOperator):
         text (templated); default None
     :param max_age: how long after the run was due (the later of its `data_interval_end` and `run_after`)
         the call may still be made; default 24 hours, None for any time
+    :param on_unknown: what to do when nobody saw the call's answer: `"fail"` (default), or `"look_up"`: look
+        for the call in wolkvox's reports, at once and then every 5 minutes, giving the lane back in between
+        (before Airflow 3.3 at once only); if it is found, the task succeeds with its `conn_id`
+    :param look_up_timeout: how long after the request to look for the call; default 30 minutes
     :param ledger_retention: how long the ledger keeps the call; default None, as long as Airflow keeps
         the DAG run
     :param allow_second_try: call although nothing tells whether an earlier try did: in a later try
@@ -69,6 +79,8 @@ class AuxCallOperator(InLane, BaseOperator):
         wolkvox_conn_id: str = DEFAULT_CONN_ID,
         call_before: datetime | str | None = None,
         max_age: timedelta | None = timedelta(hours=24),
+        on_unknown: OnUnknown = "fail",
+        look_up_timeout: timedelta = timedelta(minutes=30),
         ledger_retention: timedelta | None = None,
         allow_second_try: bool = False,
         **kwargs: Any,
@@ -78,6 +90,8 @@ class AuxCallOperator(InLane, BaseOperator):
         self.customer_phone = customer_phone
         self.call_before = call_before
         self.max_age = max_age
+        self.on_unknown = on_unknown
+        self.look_up_timeout = look_up_timeout
         self.ledger_retention = ledger_retention
         self.allow_second_try = allow_second_try
         self._refuse_literals_that_cannot_be_right()
@@ -119,7 +133,7 @@ class AuxCallOperator(InLane, BaseOperator):
             )
             return entry.conn_id
         elif entry.state is State.INTENT:
-            self._fail_unknown(entry, context)
+            return self._resolve(ledger, entry, context)
         return None
 
     def _call(self, ledger: Ledger, context: Context) -> str:
@@ -156,8 +170,8 @@ class AuxCallOperator(InLane, BaseOperator):
             record(failure)
             self._fail(str(failure))
         except OutcomeUnknown as failure:
-            # The intent stays open: no later run calls on its own.
-            self._fail(f"{failure} {self._release(context) + '.' if ledger.remembers else ''}")
+            ledger.leave_open(failure.why)
+            return self._resolve(ledger, ledger.last, context)
         except ValueError as wrong:
             ledger.not_sent(str(wrong))
             self._fail(str(wrong))
@@ -206,12 +220,35 @@ class AuxCallOperator(InLane, BaseOperator):
             "allow_second_try=True on the task."
         )
 
-    def _fail_unknown(self, entry: Entry, context: Context) -> NoReturn:
+    def _resolve(self, ledger: Ledger, intent: Entry, context: Context) -> str:
+        """Return the `conn_id` of a call whose answer nobody saw, if wolkvox's reports show it."""
+        if self.on_unknown == "look_up":
+            found = self._look_up(intent)
+            if found:
+                ledger.accept(found.conn_id)
+                self.log.info("The call was made: report %s shows it with conn_id %s.", found.report, found.conn_id)
+                return found.conn_id
+            again_at = datetime.now(UTC) + LOOK_UP_EVERY
+            # Without a ledger, nothing would be known any more after the pause.
+            if ledger.remembers and again_at < intent.at + self.look_up_timeout:
+                self.log.info("No report shows the call yet. Looking again at %s.", f"{again_at:%H:%M:%S} UTC")
+                from airflow.exceptions import AirflowRescheduleException
+
+                raise AirflowRescheduleException(again_at)  # type: ignore[no-untyped-call]
         self._fail(
-            f"An earlier run of this task was about to ring the customer and its outcome is unknown: {entry}. The "
-            "phone may have rung. No call was made now. Look for the call in wolkvox's reports (connected calls, "
-            f"not-connected calls). {self._release(context)}."
+            f"The outcome of this call is unknown: {intent}. The phone may have rung. It was not and will not be "
+            "called again. Look for the call in wolkvox's reports (connected calls, not-connected calls). "
+            + (f"{self._release(context)}." if ledger.remembers else "")
         )
+
+    def _look_up(self, intent: Entry) -> ReportedCall | None:
+        from airflow_provider_wolkvox.api import WolkvoxError
+
+        try:
+            return self.hook.find_aux_call(self.agent_id, self.customer_phone, intent.at)
+        except (WolkvoxError, ValueError) as failure:
+            self.log.warning("The reports could not be read: %s", failure)
+            return None
 
     def _release(self, context: Context) -> str:
         ti = context["ti"]
@@ -228,6 +265,8 @@ class AuxCallOperator(InLane, BaseOperator):
         for value, check in ((self.agent_id, arguments.agent_id), (self.customer_phone, arguments.phone)):
             if isinstance(value, int) or _is_literal(value):
                 check(value)
+        if self.on_unknown not in get_args(OnUnknown):
+            raise ValueError(f"on_unknown={self.on_unknown!r} is none of {', '.join(map(repr, get_args(OnUnknown)))}")
         if isinstance(self.call_before, datetime) or _is_literal(self.call_before):
             instant(self.call_before, "call_before")
 
