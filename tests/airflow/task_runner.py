@@ -123,6 +123,7 @@ def run_try(
     due = due or datetime.now(UTC)
     with DAG(DAG_ID, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
         task = make_operator(dag)
+        task.retries = retries
     server.task_state = "running"
     server.xcoms.clear()
     ti = task_runner.RuntimeTaskInstance.model_construct(
