@@ -12,14 +12,22 @@ from urllib.parse import urlsplit
 FEWEST_PHONE_DIGITS = 5
 MOST_PHONE_DIGITS = 20
 
-_PUNCTUATION = re.compile(r"[\s\-.()\[\]]")
+# A day. Sockets and locks refuse what is much longer, and then only when they are used.
+LONGEST_WAIT = 86_400
+
+# Blanks, the no-break one that spreadsheets put in too; a line break would join two numbers.
+_PUNCTUATION = re.compile(r"[ \t\u00a0\-.()\[\]]")
 # `str.isdigit` would let other scripts' digits through, which no telephone switch dials.
 _DIGITS = re.compile(r"[0-9]+")
-_LONG_NUMBER = re.compile(r"[0-9]{7,}")
+# Seven digits or more, however they are grouped.
+_LONG_NUMBER = re.compile(r"[0-9](?:[ \t\u00a0\-.()\[\]]*[0-9]){6,}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 # RFC 9110 section 5.5: visible ASCII is what a header value may hold everywhere; inner blanks
 # would be legal, but no token has them and a pasted line break or blank is always a mistake.
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+
+# Labels of a name, up to 63 characters each, or an address; what else it is, the resolver may say.
+_HOST = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*")
 
 
 def server_code(value: str) -> str:
@@ -36,9 +44,10 @@ def server_code(value: str) -> str:
     if code[:2].lower() == "wv":
         code = code[2:]
     if not _DIGITS.fullmatch(code):
+        # Not repeated: the two fields of a connection get swapped, and then this is the token.
         raise ValueError(
-            f"the server code {value.strip()[:40]!r} is not digits such as '0042' or 'wv0042': "
-            "give only what stands after 'wv' in the operation's address"
+            "the server code is not digits such as '0042' or 'wv0042': give only what stands after 'wv' in the "
+            "operation's address"
         )
     return code
 
@@ -58,15 +67,15 @@ def token(value: str) -> str:
 
 def base_url(value: str) -> str:
     """Return the address without a trailing slash; it must be an http(s) address of a host, no more."""
-    address = value.strip().rstrip("/")
+    address = value.strip().rstrip("/") if isinstance(value, str) else ""
     try:
         parts = urlsplit(address)
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
-    if not host or parts.scheme not in ("http", "https"):
+    if not host or parts.scheme not in ("http", "https") or not _HOST.fullmatch(host):
         raise ValueError("base_url must be an address such as 'http://127.0.0.1:8099'")
-    if parts.query or parts.fragment or parts.username or parts.password:
+    if parts.username is not None or re.search(r"[?#\s]", address):
         raise ValueError("base_url must hold no user, password, query or fragment")
     return address
 
@@ -77,7 +86,8 @@ def agent_id(value: str | int) -> str:
     if not digits:
         raise ValueError("agent_id is empty: give the agent's extension, such as '10001'")
     if not _DIGITS.fullmatch(digits):
-        raise ValueError(f"agent_id {digits[:20]!r} is not digits: give the agent's extension, such as '10001'")
+        # Not repeated: with swapped arguments it would be the customer's number.
+        raise ValueError("agent_id is not digits: give the agent's extension, such as '10001'")
     return digits
 
 
@@ -125,15 +135,15 @@ def seconds(value: float, name: str) -> float:
     """Return a length of time in seconds; it must be a number above zero."""
     try:
         length = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} must be a number of seconds") from None
-    if not 0 < length < float("inf"):
-        raise ValueError(f"{name} must be more than 0 seconds")
+    if not 0 < length <= LONGEST_WAIT:
+        raise ValueError(f"{name} must be more than 0 and at most {LONGEST_WAIT} seconds")
     return length
 
 
 def masked(number: str) -> str:
-    """Return a number that may be shown: its last four digits, or none if it has fewer than eight."""
+    """Return what of a number may be shown: its last four digits, or none if it has fewer than eight."""
     digits = "".join(_DIGITS.findall(str(number)))
     return f"***{digits[-4:]}" if len(digits) >= 8 else "***"
 
@@ -142,7 +152,8 @@ def presentable(text: str, *secrets: str) -> str:
     """Return a server's text fit for a log: one line, bounded, without `secrets` or whole numbers."""
     line = _CONTROL.sub(" ", text).strip()
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        line = line.replace(secret, masked(secret) if _DIGITS.fullmatch(secret) else "***")
+        shown = masked(secret) if _DIGITS.fullmatch(secret) else "***"
+        line = re.sub(re.escape(secret), shown, line, flags=re.IGNORECASE)
     return _LONG_NUMBER.sub(lambda found: masked(found.group()), line)[:300]
 
 
@@ -151,4 +162,6 @@ def _dialled(value: str | int, name: str) -> str:
     # so a whole number is taken; a float from a spreadsheet is a mistake to be seen.
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise ValueError(f"{name} must be text, not {type(value).__name__}")
-    return _PUNCTUATION.sub("", str(value)).removeprefix("+")
+    if isinstance(value, int) and value < 0:
+        raise ValueError(f"{name} is negative")
+    return _PUNCTUATION.sub("", str(value).strip()).removeprefix("+")

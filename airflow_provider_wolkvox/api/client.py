@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -143,7 +143,15 @@ class WolkvoxClient:
         agent = arguments.agent_id(agent_id)
         phone = self._dial_prefix + arguments.phone(customer_phone)
         parameters = {"agent_id": agent, "customer_phone": phone}
-        answer = self._send("POST", "agentbox.php", "aux_call", parameters, before_sending, before_resending)
+        answer = self._send(
+            "POST",
+            "agentbox.php",
+            "aux_call",
+            parameters,
+            before_sending,
+            before_resending,
+            secrets=(phone, phone.removeprefix(self._dial_prefix)),
+        )
         return AuxCall.from_data(answer.data, agent_id=agent, accepted_at=datetime.now(UTC))
 
     def token_info(self) -> TokenInfo:
@@ -249,15 +257,17 @@ class WolkvoxClient:
         parameters: Mapping[str, str],
         before_sending: Callable[[], None] = lambda: None,
         before_resending: Callable[[NotSent | TokenBusy], None] = lambda failure: None,
+        secrets: Sequence[str] = (),
     ) -> Envelope:
         started = time.monotonic()
         for attempt in itertools.count(1):
             try:
-                return self._transport.send(method, file, api, parameters, before_sending)
+                return self._transport.send(method, file, api, parameters, before_sending, secrets)
             except (NotSent, TokenBusy) as failure:
                 wait = self._resend.wait_after(attempt)
                 over = time.monotonic() - started + wait > self._resend.within
-                if attempt >= self._resend.tries or over or self._transport.stopped.is_set():
+                last = attempt >= self._resend.tries or over or self._transport.stopped
+                if last or self._transport.vetoed(failure):
                     raise
                 before_resending(failure)
                 log.warning(
@@ -267,6 +277,5 @@ class WolkvoxClient:
                     attempt + 1,
                     self._resend.tries,
                 )
-            if self._transport.stopped.wait(wait):
-                raise NotSent(api, "it was told to stop while waiting to be sent again")
+            self._transport.wait(wait)
         raise AssertionError("unreachable: the loop ends by returning or raising")

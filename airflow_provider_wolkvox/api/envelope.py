@@ -56,7 +56,7 @@ def read_envelope(api: str, status: int, body: bytes, present: Callable[[str], s
     msg = _text(content.get("msg"))
 
     if re.fullmatch(r"4[0-9]{2}", code):
-        raise refusal(api, code, present(error), present(msg))
+        raise refusal(api, code, error, msg, present)
     if status < 300 and code in ACCEPTED_CODES and not error:
         return Envelope(code, msg, content.get("data"))
     raise OutcomeUnknown(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 # The APIs after which a telephone rings; only what is said in a message hangs on it.
@@ -120,8 +121,8 @@ class OutcomeUnknown(WolkvoxError):
         )
 
 
-def refusal(api: str, code: str, error: str, msg: str) -> Refused:
-    """Return the `Refused` that fits a 4xx envelope.
+def refusal(api: str, code: str, error: str, msg: str, present: Callable[[str], str] = str) -> Refused:
+    """Return the `Refused` that fits a 4xx envelope; `present` makes the server's texts fit for logs.
 
     The three texts of 403 are wolkvox's own, documented ones, and 401 means a missing token.
 
@@ -142,7 +143,7 @@ def refusal(api: str, code: str, error: str, msg: str) -> Refused:
             kind = TokenInvalid
         else:
             kind = ApiUnavailable
-    return kind(api, code, error, msg)
+    return kind(api, code, present(error), present(msg))
 
 
 def _no_ring(api: str) -> str:

@@ -30,8 +30,9 @@ class AuxCall:
     def from_data(cls, data: Any, agent_id: str, accepted_at: datetime) -> AuxCall:
         """Make the record from an envelope's `data`; anything but an id in it means "no id"."""
         conn_id = _row(data).get("conn_id")
+        known = isinstance(conn_id, (str, int)) and not isinstance(conn_id, bool)
         return cls(
-            conn_id="" if conn_id is None else str(conn_id).strip(),
+            conn_id=str(conn_id).strip() if known else "",
             agent_id=agent_id,
             accepted_at=accepted_at,
         )

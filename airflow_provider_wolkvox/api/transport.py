@@ -16,18 +16,20 @@ Two more things hang on that connection class:
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import http.client
 import io
 import ipaddress
 import os
+import queue
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlencode
@@ -54,13 +56,15 @@ GREATEST_IDLE = 1.0
 # The vendor's limit for one reply [doc]; anything longer is no answer of wolkvox.
 LONGEST_REPLY = 256 * 1024 * 1024
 
+STOPPED = "it was told to stop"
+
 
 @dataclass
 class _Exchange:
     """One request on its way: its deadline, what only the wire may see, and how far it came."""
 
-    query: str
-    token: str
+    query: str = field(repr=False)
+    token: str = field(repr=False)
     connect_by: float
     deadline: float
     before_sending: Callable[[], None]
@@ -97,11 +101,13 @@ class _MarkingConnection(HTTPConnection):
         exchange = self.wire.exchange
         self._bound_reading()
         failure: OSError = OSError(errno.EHOSTUNREACH, "no address")
-        for address in _addresses(self._dns_host, self.port or self.default_port, exchange):
+        addresses = _addresses(self._dns_host, self.port or self.default_port, exchange)
+        for behind, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             try:
                 sock = create_connection(
                     address,
-                    timeout=exchange.left(),
+                    # A share each, so that one address that hangs leaves time for the next.
+                    timeout=exchange.left() / behind,
                     source_address=self.source_address,
                     socket_options=self.socket_options,
                 )
@@ -137,8 +143,9 @@ class _MarkingConnection(HTTPConnection):
             # Kept, since the libraries above would wrap some classes into their own.
             exchange.vetoed_by = veto
             raise
-        if self.wire.stopped.is_set():
+        if self.wire.stopped:
             raise _Stopped
+        _require_open(self.sock)
         self.sock.settimeout(exchange.left())
         exchange.sending = True
         super().endheaders(*args, **kwargs)
@@ -158,6 +165,14 @@ class _BoundedResponse(http.client.HTTPResponse):
     def __init__(self, exchange: _Exchange, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), sock, exchange))
+
+    def _read_status(self) -> tuple[str, int, str]:
+        # An interim answer announces the final one (RFC 9110, 15.2); http.client passes over 100 only.
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 102 <= status < 200:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
 
 
 class _BoundedReader(io.RawIOBase):
@@ -233,7 +248,8 @@ class Transport:
         self._token = token
         self._connect_timeout = connect_timeout
         self._total_timeout = total_timeout
-        self.stopped = threading.Event()
+        self.stopped = False
+        self._wake = queue.SimpleQueue[None]()
         # wolkvox: "one token must not be consumed simultaneously" [doc].
         self._one_at_a_time = threading.Lock()
         self._session = requests.Session()
@@ -252,6 +268,7 @@ class Transport:
         api: str,
         parameters: Mapping[str, str],
         before_sending: Callable[[], None] = lambda: None,
+        secrets: Sequence[str] = (),
     ) -> Envelope:
         """Send one request, once, and return the envelope of its success.
 
@@ -261,24 +278,52 @@ class Transport:
         :param parameters: the other parameters; URL-encoded here, kept out of every message
         :param before_sending: called once the connection stands, right before the first byte; what it
             raises comes out of here unchanged, with nothing sent
+        :param secrets: texts that no message may repeat, besides the token
         :raises NotSent: nothing was handed to a connection
         :raises Refused: the API said no
         :raises OutcomeUnknown: the request was handed over and no readable answer came
         """
-        with self._one_at_a_time:
+        with self._alone(api):
             status, body = self._round_trip(
                 method, f"{self._address}/api/v2/{file}?api={api}", api, parameters, before_sending
             )
-        return read_envelope(
-            api, status, body, lambda text: arguments.presentable(text, self._token, *parameters.values())
-        )
+            try:
+                return read_envelope(api, status, body, lambda text: arguments.presentable(text, self._token, *secrets))
+            except OutcomeUnknown:
+                # What answered may answer once more, late; the next call must not take that for its own.
+                self.close()
+                raise
+
+    @contextlib.contextmanager
+    def _alone(self, api: str) -> Iterator[None]:
+        # In short waits, so that a stopped thread does not sit out another one's request.
+        while not self._one_at_a_time.acquire(timeout=0.2):
+            if self.stopped:
+                raise NotSent(api, STOPPED)
+        try:
+            yield
+        finally:
+            self._one_at_a_time.release()
+
+    def vetoed(self, failure: BaseException) -> bool:
+        """Return whether the last request's `before_sending` raised this very failure."""
+        return failure is self.exchange.vetoed_by
 
     def stop(self) -> None:
         """Let no further request be handed over; one that is on its way is not called back.
 
-        Safe to call from a signal handler or another thread.
+        Safe to call from a signal handler or another thread: nothing here takes a lock that the
+        interrupted code may hold, as an `Event` would.
         """
-        self.stopped.set()
+        self.stopped = True
+        self._wake.put(None)
+
+    def wait(self, seconds: float) -> None:
+        """Wait, but not once `stop` was called."""
+        with contextlib.suppress(queue.Empty):
+            self._wake.get(timeout=seconds)
+            # For whoever else waits.
+            self._wake.put(None)
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -292,6 +337,8 @@ class Transport:
         parameters: Mapping[str, str],
         before_sending: Callable[[], None],
     ) -> tuple[int, bytes]:
+        if self.stopped:
+            raise NotSent(api, STOPPED)
         now = time.monotonic()
         self.exchange = exchange = _Exchange(
             query=f"&{urlencode(parameters)}" if parameters else "",
@@ -301,10 +348,12 @@ class Transport:
             before_sending=before_sending,
         )
         try:
+            request = self._session.prepare_request(requests.Request(method, url))
+            settings: dict[str, Any] = dict(self._session.merge_environment_settings(request.url, {}, True, None, None))
+            # Past the session's own `send`, which knows redirects, straight to the adapter, which does not.
             # The connection bounds every wait by itself; `timeout` only replaces "for ever".
-            with self._session.request(
-                method, url, timeout=self._total_timeout, allow_redirects=False, stream=True
-            ) as response:
+            adapter = self._session.get_adapter(url)
+            with adapter.send(request, timeout=self._total_timeout, **settings) as response:
                 body = _whole_body(response)
             self.idle_since = time.monotonic()
         except Exception as error:
@@ -322,7 +371,7 @@ class Transport:
         for link in chain:
             match link:
                 case _Stopped():
-                    return "it was told to stop"
+                    return STOPPED
                 case _TooLong():
                     return f"the answer is longer than {LONGEST_REPLY >> 20} MB"
                 case ssl.SSLCertVerificationError():
@@ -346,6 +395,8 @@ class Transport:
         for link in reversed(chain):
             if isinstance(link, OSError) and link.errno:
                 return os.strerror(link.errno).lower()
+        if not self.exchange.connected and "certificate bundle" in str(error):
+            return "the CA bundle that the environment names does not exist"
         if any(isinstance(link, requests.exceptions.ProxyError) for link in chain):
             return "the proxy did not open a connection"
         return f"{type(chain[-1]).__name__} in the connection"
@@ -364,8 +415,9 @@ def _addresses(host: str, port: int, exchange: _Exchange) -> list[tuple[str, int
     def resolve() -> None:
         try:
             answer.append([(str(info[4][0]), port) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)])
-        except OSError as error:
-            answer.append(error)
+        except (OSError, UnicodeError) as error:
+            # A label that is empty or too long for a name is a UnicodeError.
+            answer.append(error if isinstance(error, OSError) else socket.gaierror("not a name"))
 
     # A daemon: a resolver that hangs must not keep the task's process from ending.
     thread = threading.Thread(target=resolve, name="wolkvox-name-resolution", daemon=True)
@@ -376,6 +428,16 @@ def _addresses(host: str, port: int, exchange: _Exchange) -> list[tuple[str, int
     if isinstance(answer[0], OSError):
         raise answer[0]
     return answer[0]
+
+
+def _require_open(sock: Any) -> None:
+    """Refuse a connection that the server closed meanwhile: what is written to it would be lost, or seem so."""
+    if isinstance(sock, socket.socket):
+        sock.settimeout(0)
+        # Peeks below TLS: there an open connection may have bytes waiting, such as session tickets.
+        with contextlib.suppress(BlockingIOError):
+            if not socket.socket.recv(sock, 1, socket.MSG_PEEK):
+                raise ConnectionResetError(errno.ECONNRESET, "closed by the server")
 
 
 def _whole_body(response: requests.Response) -> bytes:

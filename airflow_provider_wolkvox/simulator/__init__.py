@@ -5,19 +5,26 @@ only, and shares no code with our client: built from the same facts, not from ea
 """
 
 from airflow_provider_wolkvox.simulator.apis import ConnIds
+from airflow_provider_wolkvox.simulator.calls import CallError, CallRecord, CallResult
 from airflow_provider_wolkvox.simulator.faults import Fault, FaultError, FaultKind
 from airflow_provider_wolkvox.simulator.operation import Agent, Call, Token, TokenStats
 from airflow_provider_wolkvox.simulator.replies import Envelope, UndocumentedReplies
+from airflow_provider_wolkvox.simulator.reports import ReportError, ReportManner
 from airflow_provider_wolkvox.simulator.simulator import Simulator
 
 __all__ = [
     "Agent",
     "Call",
+    "CallError",
+    "CallRecord",
+    "CallResult",
     "ConnIds",
     "Envelope",
     "Fault",
     "FaultError",
     "FaultKind",
+    "ReportError",
+    "ReportManner",
     "Simulator",
     "Token",
     "TokenStats",

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from airflow_provider_wolkvox.simulator import replies
+from airflow_provider_wolkvox.simulator import replies, reports
 from airflow_provider_wolkvox.simulator.operation import Operation, Token, Visit
 from airflow_provider_wolkvox.simulator.replies import Envelope
+from airflow_provider_wolkvox.simulator.reports import Report, Told
 
 
 class ConnIds(Enum):
@@ -65,9 +66,7 @@ def _aux_call(operation: Operation, token: Token, ask: Ask, manner: Manner) -> E
         return operation.replies.agent_on_call
     if not agent.has_cut_call:
         return operation.replies.no_cut_call
-    conn_id = operation.new_conn_id(agent_id, phone)
-    if manner.ring:
-        operation.ring(phone, agent_id, conn_id, token)
+    conn_id = operation.ring(phone, agent_id, token) if manner.ring else operation.new_conn_id(agent_id, phone)
     told = {ConnIds.GIVEN: {"conn_id": conn_id}, ConnIds.EMPTY: {"conn_id": ""}, ConnIds.MISSING: {}}
     return Envelope(200, None, replies.AUX_CALL_DONE, told[manner.conn_ids])
 
@@ -89,10 +88,29 @@ def _token_info(operation: Operation, token: Token, ask: Ask, manner: Manner) ->
     return Envelope(200, None, replies.TOKEN_INFO_DONE, [row])
 
 
+def _of_dates(report: Report[Told]) -> Api:
+    """Return the API of a report that is asked for a range of dates, and maybe for one agent."""
+    needs = ("agent_id", "date_ini", "date_end") if report.of_agent else ("date_ini", "date_end")
+
+    def answer(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
+        return reports.ask_in_window(report, operation.sight(), ask.parameters)
+
+    return Api("reports_manager.php", "GET", needs, counted=True, answer=answer)
+
+
+def _calls_last_10(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
+    """Tell of the calls of the last ten minutes, without their agents (doc)."""
+    return reports.ask_ten_minutes(reports.CALLS_LAST_10, operation.sight())
+
+
 APIS: Mapping[str, Api] = {
     # Agent calls need a token but are not counted (doc).
     "aux_call": Api("agentbox.php", "POST", ("agent_id", "customer_phone"), counted=False, answer=_aux_call),
     "token_info": Api("information.php", "GET", (), counted=True, answer=_token_info),
+    "cdr_1": _of_dates(reports.CDR_1),
+    "cdr_5": _of_dates(reports.CDR_5),
+    "agent_2": _of_dates(reports.AGENT_2),
+    "calls_last_10": Api("real_time.php", "GET", (), counted=True, answer=_calls_last_10),
 }
 
 FILES = frozenset({"agentbox.php", "campaign.php", "configuration.php", "customer.php", "information.php"}) | {

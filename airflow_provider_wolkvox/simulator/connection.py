@@ -63,16 +63,12 @@ class StopSignal:
 
 
 class Connection:
-    """A client's connection. Its methods raise `ClientGone` or `Stopping` where they say nothing else.
-
-    `is_control` is set once it has carried a request to `/_sim`, which is none of wolkvox's.
-    """
+    """A client's connection. Its methods raise `ClientGone` or `Stopping` where they say nothing else."""
 
     def __init__(self, sock: socket.socket, stop: StopSignal) -> None:
         self._sock = sock
         self._stop = stop
         self._inbox = bytearray()
-        self.is_control = False
         self._poll = select.poll()
         self._sock.setblocking(False)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -91,9 +87,31 @@ class Connection:
         except (ClientGone, OSError):
             return False
 
-    def nothing_is_read(self) -> bool:
-        """Return whether all that has come of the next request still lies in the kernel."""
-        return not self._inbox
+    def peek_head(self) -> bytes | None:
+        """Return the next request's head, waiting until it is whole, and leave every byte of it unread.
+
+        `None` if it can't be had so: part of it is read already, it is too long, or the client ends before.
+        """
+        if self._inbox:
+            return None
+        seen = 0
+        try:
+            while True:
+                data = self._sock.recv(MOST_HEAD_BYTES, socket.MSG_PEEK)
+                head, end, _ = data.partition(b"\r\n\r\n")
+                if end:
+                    return head
+                if len(data) >= MOST_HEAD_BYTES or len(data) <= seen:
+                    return None  # too long, or woken by the client's end
+                seen = len(data)
+                # Unread bytes are ready for good; what to wait for is one more than these.
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, seen + 1)
+                self._wait(select.POLLIN)
+        except (ClientGone, OSError):
+            return None
+        finally:
+            with contextlib.suppress(OSError):
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
     def unread_bytes(self) -> int:
         """Return how many bytes have arrived and are unread, without touching them."""

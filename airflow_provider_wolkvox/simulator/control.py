@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from typing import Any
 
+from airflow_provider_wolkvox.simulator.calls import CallError, CallRecord, CallResult, results_of
 from airflow_provider_wolkvox.simulator.faults import Fault, FaultError, Faults
 from airflow_provider_wolkvox.simulator.framing import Answer
 from airflow_provider_wolkvox.simulator.operation import NO_TOKEN_SENT, UNKNOWN_TOKEN, Operation, TokenStats
+from airflow_provider_wolkvox.simulator.reports import ReportError, lag_by_report
 
 CONTROL_PATH = "/_sim"
 
@@ -32,9 +35,14 @@ class Control:
             "GET /_sim/stats": self._stats,
             "GET /_sim/faults": self._armed,
             "GET /_sim/agents": self._agents,
+            "GET /_sim/history": self._history,
+            "GET /_sim/reports": self._reports,
             "POST /_sim/reset": self._reset,
             "POST /_sim/faults": self._arm,
             "POST /_sim/agents": self._set_agents,
+            "POST /_sim/history": self._add_past_calls,
+            "POST /_sim/reports": self._set_reports,
+            "POST /_sim/call_results": self._set_call_results,
         }
 
     def answer(self, method: str, path: str, body: bytes) -> Answer:
@@ -44,7 +52,7 @@ class Control:
             return _json(404, {"error": f"no {method} {path}; there is {', '.join(self._routes)}"})
         try:
             return _json(200, route(body))
-        except (ControlError, FaultError) as error:
+        except (ControlError, FaultError, CallError, ReportError) as error:
             return _json(400, {"error": str(error)})
 
     def _index(self, _: bytes) -> Any:
@@ -95,6 +103,89 @@ class Control:
         for agent_id, states in changes:
             self._operation.change_agent(agent_id, **states)
         return self._agents(b"")
+
+    def _history(self, _: bytes) -> Any:
+        return {"history": [_described(record) for record in self._operation.history]}
+
+    def _add_past_calls(self, body: bytes) -> Any:
+        described = _read(body)
+        # All are read before any is added, as with faults.
+        calls = [_past_call(each) for each in (described if isinstance(described, list) else [described])]
+        added = []
+        for what, seconds_ago, at, options in calls:
+            begun = self._operation.now() - timedelta(seconds=seconds_ago) if at is None else at
+            added.append(self._operation.add_past_call(what=what, begun=begun, **options))
+        return {"added": [_described(record) for record in added]}
+
+    def _reports(self, _: bytes) -> Any:
+        with self._operation.lock:
+            return {
+                "held": self._operation.reports_held,
+                "lag": dict(self._operation.report_lag),
+                "cut_calls": self._operation.cut_calls,
+                **asdict(self._operation.report_manner),
+            }
+
+    def _set_reports(self, body: bytes) -> Any:
+        changes = _read(body)
+        if not isinstance(changes, dict):
+            raise ControlError(f"give an object with any of {', '.join(self._reports(b''))}")
+        with self._operation.lock:
+            lag = lag_by_report(changes.pop("lag", {}), self._operation.report_lag)
+            held = changes.pop("held", self._operation.reports_held)
+            cut_calls = changes.pop("cut_calls", self._operation.cut_calls)
+            if not isinstance(held, bool) or not isinstance(cut_calls, bool):
+                raise ControlError("held and cut_calls are true or false")
+            self._operation.report_manner = self._operation.report_manner.changed(changes)
+            self._operation.report_lag = lag
+            self._operation.cut_calls = cut_calls
+            if held != self._operation.reports_held:
+                (self._operation.hold_reports if held else self._operation.release_reports)()
+            return self._reports(b"")
+
+    def _set_call_results(self, body: bytes) -> Any:
+        given = _read(body)
+        if isinstance(given, dict):
+            given = {str(phone): CallResult.read(each) for phone, each in given.items()}
+        elif given is not None and not isinstance(given, str | int):
+            raise ControlError("call_results is a result, an object phone -> result, a seed, or null for the usual")
+        self._operation.call_results = results_of(given)
+        return {"call_results": "set"}
+
+
+_PAST_CALL_TEXTS = ("phone", "agent_id", "type_interaction", "conn_id", "campaign_id", "customer_id", "skill_id")
+
+
+def _past_call(described: object) -> tuple[CallResult, float, datetime | None, dict[str, str]]:
+    """Return what became of a described call, how long ago or when it began, and its texts."""
+    if not isinstance(described, dict) or not {"phone", "agent_id"} <= set(described):
+        raise ControlError('a past call is an object with "phone" and "agent_id"')
+    given = dict(described)
+    texts = {name: given.pop(name) for name in _PAST_CALL_TEXTS if name in given}
+    if not all(isinstance(text, str) for text in texts.values()):
+        raise ControlError(f"{', '.join(_PAST_CALL_TEXTS)} are texts")
+    if not all(texts.get(name, "?") for name in ("phone", "type_interaction")):
+        raise ControlError("phone and type_interaction can't be empty")
+    seconds_ago, at = given.pop("seconds_ago", 60.0), given.pop("at", None)
+    if not isinstance(seconds_ago, int | float) or isinstance(seconds_ago, bool) or not abs(seconds_ago) < 1e9:
+        raise ControlError("seconds_ago is a number")
+    return CallResult.read(given), seconds_ago, None if at is None else _aware(at), texts
+
+
+def _aware(text: object) -> datetime:
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        moment = None
+    if moment is None or moment.utcoffset() is None:
+        raise ControlError('at is a time with its zone, such as "2026-01-31T09:00:00-05:00"')
+    return moment
+
+
+def _described(record: CallRecord) -> dict[str, Any]:
+    described = asdict(record)
+    what = described.pop("what")
+    return {**described, **what, "begun": record.begun.isoformat()}
 
 
 def _agent_change(described: object) -> tuple[str, dict[str, bool]]:

@@ -23,8 +23,7 @@ class FaultKind(Enum):
     # Slow, but right. Adds up with any other fault.
     LATENCY = "latency"
 
-    # The connection breaks. The first one hits whatever request comes next on a connection that has not
-    # been used for `/_sim`: nothing is read of it, so nothing is known of it.
+    # The connection breaks. For the first one the request is only peeked at: its bytes stay unread.
     DROP_BEFORE_READING = "drop_before_reading"
     DROP_AFTER_READING = "drop_after_reading"
     DROP_AFTER_RINGING = "drop_after_ringing"
@@ -117,8 +116,6 @@ class Fault:
         unknown = sorted(set(given) - set(allowed))
         if unknown:
             raise FaultError(f"{kind.value} has no option {', '.join(unknown)}; it has {', '.join(allowed)}")
-        if kind is FaultKind.DROP_BEFORE_READING and any(given.get(name) is not None for name in FILTERS):
-            raise FaultError("drop_before_reading reads nothing of the request, so it can't be limited by a filter")
         if kind is FaultKind.REPLY and isinstance(given.get("body"), dict | list):
             given["body"] = json.dumps(given["body"], indent=4)
         values = {**defaults, **given}
@@ -227,6 +224,13 @@ class _Armed:
     def spent(self) -> bool:
         return self.fault.times is not None and self.hits >= self.fault.times
 
+    def is_due(self, ask: Ask) -> bool:
+        """Let the fault see a request; return whether it may hit it."""
+        if not self.fault.matches(ask):
+            return False
+        self.seen += 1
+        return self.seen > self.fault.after
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -270,10 +274,7 @@ class Faults:
                 return Taken()
             for waiting in self._armed:
                 fault = waiting.fault
-                if fault.kind is FaultKind.DROP_BEFORE_READING or not fault.matches(ask):
-                    continue
-                waiting.seen += 1
-                if waiting.seen <= fault.after:
+                if fault.kind is FaultKind.DROP_BEFORE_READING or not waiting.is_due(ask):
                     continue
                 if fault.kind is FaultKind.LATENCY:
                     latency += fault.seconds
@@ -284,15 +285,20 @@ class Faults:
             self._drop_spent()
         return Taken(latency, found)
 
-    def take_unread(self) -> bool:
-        """Return whether the connection whose bytes have just arrived is to be dropped unread."""
+    @property
+    def wants_unread(self) -> bool:
+        """Whether any armed fault wants to know of requests before they are read."""
+        with self._lock:
+            return any(waiting.fault.kind is FaultKind.DROP_BEFORE_READING for waiting in self._armed)
+
+    def take_unread(self, ask: Ask) -> bool:
+        """Return whether a request that was only peeked at is to be dropped unread."""
         with self._lock:
             hit = False
             for waiting in self._armed:
-                if waiting.fault.kind is not FaultKind.DROP_BEFORE_READING:
+                if waiting.fault.kind is not FaultKind.DROP_BEFORE_READING or not waiting.is_due(ask):
                     continue
-                waiting.seen += 1
-                if not hit and waiting.seen > waiting.fault.after:
+                if not hit:
                     waiting.hits += 1
                     hit = True
             self._drop_spent()

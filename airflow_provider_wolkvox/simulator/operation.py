@@ -10,10 +10,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime
 from functools import partial
 
+from airflow_provider_wolkvox.simulator.calls import OUT_PRE, CallError, CallRecord, CallResult, CallResults
+from airflow_provider_wolkvox.simulator.history import History, cut_call, cut_call_begun
 from airflow_provider_wolkvox.simulator.replies import UndocumentedReplies
+from airflow_provider_wolkvox.simulator.reports import OPERATION_ZONE, ReportManner, Sight
 
 SIMULTANEOUS_LIMIT = 2
 """Requests that one token may have under way; the next gets a 403 (doc)."""
@@ -24,9 +27,6 @@ REQUESTS_PER_LICENCE = 1_000
 
 DEFAULT_AGENTS = ("10001", "10002", "10003", "10004", "10005")
 """Extensions of five digits, as in the vendor's samples (doc)."""
-
-# GUESS: the day of the quota begins at midnight GMT-5, the one zone the vendor names anywhere.
-OPERATION_ZONE = timezone(timedelta(hours=-5))
 
 UNKNOWN_TOKEN = "unknown"  # noqa: S105 - the name under which strangers' requests are counted
 NO_TOKEN_SENT = "none"  # noqa: S105 - likewise for requests without the header
@@ -113,10 +113,10 @@ class _Tally:
 
 
 class Operation:
-    """Tokens, agents, phones and quota of one operation.
+    """Tokens, agents, phones, quota and history of calls of one operation.
 
-    `daily_quota` is in requests a day, `clock` returns Unix seconds. Raises `ValueError` for an empty or
-    repeated token.
+    `daily_quota` is in requests a day, `clock` returns Unix seconds, `call_results` tells what becomes of
+    each call. Raises `ValueError` for an empty or repeated token.
     """
 
     def __init__(
@@ -128,6 +128,10 @@ class Operation:
         simultaneous_limit: int,
         replies: UndocumentedReplies,
         clock: Callable[[], float],
+        call_results: CallResults,
+        report_lag: Mapping[str, float],
+        report_manner: ReportManner,
+        cut_calls: bool,
     ) -> None:
         if not tokens or any(not token.text for token in tokens):
             raise ValueError("an operation needs at least one token, and no token may be empty")
@@ -139,6 +143,10 @@ class Operation:
         self.daily_quota = daily_quota
         self.simultaneous_limit = simultaneous_limit
         self.replies = replies
+        self.call_results = call_results
+        self.report_lag = report_lag
+        self.report_manner = report_manner
+        self.cut_calls = cut_calls
         self.maintenance = False
         self.lock = threading.RLock()
         self._changed = threading.Condition(self.lock)
@@ -152,12 +160,16 @@ class Operation:
     def _forget(self) -> None:
         self._tallies = {name: _Tally(len(visits)) for name, visits in self._under_way.items()}
         self._calls: list[Call] = []
+        self._history = History()
         self._rings: Counter[str] = Counter()
         self._used: Counter[str] = Counter()
         self._dropped_unread = 0
 
     def reset(self) -> None:
-        """Forget rings, counts and used quota. Requests under way stay under way, for the new counts too."""
+        """Forget rings, the history, counts and used quota; reports are held back no more.
+
+        Requests under way stay under way, for the new counts too.
+        """
         with self._changed:
             self._era += 1
             self._forget()
@@ -258,6 +270,7 @@ class Operation:
             return self._used.total()
 
     def _begin_day(self) -> None:
+        # GUESS: at midnight GMT-5, the one zone the vendor names anywhere.
         today = datetime.fromtimestamp(self._clock(), OPERATION_ZONE).date()
         if today != self._day:
             self._day = today
@@ -302,23 +315,95 @@ class Operation:
             del self._agents[agent_id]
             self._note_change()
 
-    def new_conn_id(self, agent_id: str, phone: str) -> str:
-        """Return a conn_id never given before.
+    def new_conn_id(self, agent_id: str, phone: str, at: datetime | None = None) -> str:
+        """Return a conn_id never given before, of a call of now or of another time.
 
         Agent, four digits, Unix time, sequence (doc: one sample). That the four digits are the phone's last
-        is a guess.
+        is a guess, and so is that calls of every type have a conn_id of this form.
         """
         with self.lock:
             self._sequence += 1
-            return f"{agent_id}.{phone[-4:]:0>4}.{int(self._clock())}.{10_000 + self._sequence}"
+            epoch = int(self._clock() if at is None else at.timestamp())
+            return f"{agent_id or 0}.{phone[-4:]:0>4}.{epoch}.{10_000 + self._sequence}"
 
-    def ring(self, phone: str, agent_id: str, conn_id: str, token: Token) -> None:
-        """Ring a phone. Again and again if asked: protecting from that is the client's job."""
-        call = Call(phone, agent_id, conn_id, masked(token.text), datetime.fromtimestamp(self._clock(), UTC))
+    def ring(self, phone: str, agent_id: str, token: Token) -> str:
+        """Ring a phone, and return the call's conn_id. Again and again if asked: protecting is the client's job."""
         with self._changed:
+            now = self.now()
+            # First, since it may be a test's own function: if that fails, nothing has rung.
+            what = CallResult.of(self.call_results(phone, agent_id, self._rings[phone]))
+            if self.cut_calls and not self._history.has_recent_predictive(agent_id, phone, now):
+                begun = cut_call_begun(now, len(self._calls))
+                self._history.note_past(cut_call(phone, agent_id, self.new_conn_id(agent_id, phone, begun), begun))
+            conn_id = self.new_conn_id(agent_id, phone)
             self._rings[phone] += 1
-            self._calls.append(call)
+            self._calls.append(Call(phone, agent_id, conn_id, masked(token.text), now))
+            self._history.note(CallRecord(phone, agent_id, conn_id, now, what, self.report_manner.aux_call_type))
             self._note_change()
+            return conn_id
+
+    def now(self) -> datetime:
+        """Return the clock's time, aware in UTC."""
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+    # What reports tell of
+
+    @property
+    def history(self) -> tuple[CallRecord, ...]:
+        """Every call by the time it began, held back or not: a snapshot."""
+        with self.lock:
+            return self._history.all
+
+    def add_past_call(
+        self,
+        phone: str,
+        agent_id: str,
+        what: CallResult,
+        *,
+        begun: datetime,
+        type_interaction: str = OUT_PRE,
+        conn_id: str | None = None,
+        campaign_id: str = "",
+        customer_id: str = "",
+        skill_id: str = "",
+    ) -> CallRecord:
+        """Put a call into the history that no request has made; `CallError` for one that can't be."""
+        texts = (phone, agent_id, type_interaction, conn_id or "", campaign_id, customer_id, skill_id)
+        if not all(isinstance(text, str) for text in texts) or not phone or not type_interaction:
+            raise CallError("a past call has texts, and needs a phone and a type_interaction")
+        if begun.utcoffset() is None:
+            raise CallError("a past call began at an aware time")
+        with self._changed:
+            if conn_id is None:
+                conn_id = self.new_conn_id(agent_id, phone, begun)
+            record = CallRecord(
+                phone, agent_id, conn_id, begun, what, type_interaction, campaign_id, customer_id, skill_id
+            )
+            self._history.note_past(record)
+            self._note_change()
+            return record
+
+    def hold_reports(self) -> None:
+        """Keep calls that are rung from now on out of the reports."""
+        with self._changed:
+            self._history.holding = True
+            self._note_change()
+
+    def release_reports(self) -> None:
+        """Let reports tell of the calls that were held back, and hold back no more."""
+        with self._changed:
+            self._history.release()
+            self._note_change()
+
+    @property
+    def reports_held(self) -> bool:
+        """Whether calls that are rung now are kept out of the reports."""
+        with self.lock:
+            return self._history.holding
+
+    def sight(self) -> Sight:
+        """Return what reports may see now; to be used under the lock."""
+        return Sight(self._history.shown, self.now(), self.report_lag, self.report_manner, self.replies)
 
     # Looking in
 

@@ -27,8 +27,8 @@ class Envelope:
 
     @property
     def refuses(self) -> bool:
-        """Whether this says no: any code from 400 up."""
-        return self.code >= 400
+        """Whether this says no: any code from 400 up, but for a report that has no rows (seen: a 404)."""
+        return self.code >= 400 and self.msg != NO_ROWS.msg
 
     def render(self, *, int_code: bool = False, text_null: bool = False) -> bytes:
         """Return the body as wolkvox writes it: four spaces, keys in this order, the code as text (seen).
@@ -60,14 +60,23 @@ AUX_CALL_DONE = "Type has been successful"
 # GUESS: no sample of token_info's msg is known to us.
 TOKEN_INFO_DONE = "1 record was found"  # noqa: S105 - a text, no secret
 
+# No error, whatever it says: there are no rows in the window. It has no `data` (seen).
+NO_ROWS = Envelope(404, "Not Found", "Validate dates entered")
+
+
+def records_found(number: int) -> str:
+    """Return the msg of a report (doc: "1 records were found")."""
+    return f"{number} records were found"
+
 
 @dataclass(frozen=True, slots=True)
 class UndocumentedReplies:
     """The replies that the vendor documents nowhere, in one place. Every one is a GUESS.
 
     Documented is only *that* the agent must be logged in, that the predictive call must have been cut,
-    that an older local API wants the agent off the phone, and that APIs are switched off with a 403
-    during backups.
+    that an older local API wants the agent off the phone, that APIs are switched off with a 403
+    during backups, and that a range of dates has at most 31 days. That a report answers wrong dates as it
+    answers an empty window is what its text suggests.
     """
 
     agent_unknown: Envelope = Envelope(404, "Not Found", "The agent_id does not exist in your operation.")
@@ -76,6 +85,10 @@ class UndocumentedReplies:
     no_cut_call: Envelope = Envelope(400, "BAD REQUEST", "The agent has no finished predictive call")
     api_off: Envelope = Envelope(403, "FORBIDDEN", "API DISABLED, THE SERVER IS UNDER MAINTENANCE")
     wrong_method: Envelope = Envelope(405, "METHOD NOT ALLOWED", "THE METHOD IS NOT ALLOWED FOR THIS API")
+    dates_wrong: Envelope = NO_ROWS
+    dates_reversed: Envelope = NO_ROWS
+    range_too_long: Envelope = NO_ROWS
+    no_recent_calls: Envelope = NO_ROWS
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

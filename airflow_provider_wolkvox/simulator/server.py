@@ -131,7 +131,7 @@ class Server:
         """Serve one request; return whether the connection may carry another."""
         if not connection.request_arrives():
             return False
-        if not connection.is_control and connection.nothing_is_read() and self._faults.take_unread():
+        if self._faults.wants_unread and self._is_dropped_unread(connection.peek_head()):
             self._operation.dropped_unread()
             connection.reset()
             return False
@@ -148,13 +148,19 @@ class Server:
         if head.path.startswith(API_PATH) and head.path.removeprefix(API_PATH) in apis.FILES:
             return self._serve(connection, head, length, arrived)
         body = connection.read_body(length)
-        if head.path == CONTROL_PATH or head.path.startswith(CONTROL_PATH + "/"):
-            connection.is_control = True
+        if _is_control(head):
             answer = self._control.answer(head.method, head.path, body)
         else:
             answer = framing.html(404, "Not Found")
         connection.write(_whole(answer, keep_alive=head.keep_alive))
         return head.keep_alive
+
+    def _is_dropped_unread(self, raw: bytes | None) -> bool:
+        try:
+            head = None if raw is None else Head.read(raw)
+        except BadRequest:
+            return False
+        return head is not None and not _is_control(head) and self._faults.take_unread(_asked(head))
 
     # One request to wolkvox
 
@@ -164,15 +170,7 @@ class Server:
         script: Script | None = None
         try:
             body = connection.read_body(length)
-            parameters = head.parameters
-            ask = Ask(
-                method=head.method,
-                file=head.path.removeprefix(API_PATH),
-                api=parameters.pop("api", ""),
-                parameters=parameters,
-                token=token,
-                body=body,
-            )
+            ask = _asked(head, body)
             taken = self._faults.take(ask)
 
             def serve(manner: Manner) -> Envelope:
@@ -228,6 +226,22 @@ class Server:
                 over(connection.send_fin)
             case Reset():
                 over(connection.reset)
+
+
+def _is_control(head: Head) -> bool:
+    return head.path == CONTROL_PATH or head.path.startswith(CONTROL_PATH + "/")
+
+
+def _asked(head: Head, body: bytes = b"") -> Ask:
+    parameters = head.parameters
+    return Ask(
+        method=head.method,
+        file=head.path.removeprefix(API_PATH),
+        api=parameters.pop("api", ""),
+        parameters=parameters,
+        token=head.headers.get("wolkvox-token"),
+        body=body,
+    )
 
 
 def _whole(answer: Answer, *, keep_alive: bool) -> bytes:

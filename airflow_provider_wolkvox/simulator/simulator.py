@@ -6,9 +6,18 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
 from types import TracebackType
 
 from airflow_provider_wolkvox.simulator.apis import ConnIds
+from airflow_provider_wolkvox.simulator.calls import (
+    OUT_PRE,
+    CallRecord,
+    CallResult,
+    CallResults,
+    GivenResults,
+    results_of,
+)
 from airflow_provider_wolkvox.simulator.faults import Fault, FaultKind, Faults
 from airflow_provider_wolkvox.simulator.operation import (
     DEFAULT_AGENTS,
@@ -22,6 +31,7 @@ from airflow_provider_wolkvox.simulator.operation import (
     TokenStats,
 )
 from airflow_provider_wolkvox.simulator.replies import Envelope, UndocumentedReplies
+from airflow_provider_wolkvox.simulator.reports import ReportLag, ReportManner, lag_by_report
 from airflow_provider_wolkvox.simulator.server import Server, Settings
 
 
@@ -45,9 +55,17 @@ class Simulator:
     :param replies: replies that nobody documents, by name (`UndocumentedReplies.names()`).
     :param conn_ids: how accepted calls tell their conn_id: given, as an empty text, or not at all.
     :param simultaneous_limit: requests that one token may have under way (doc: 2).
-    :param clock: returns Unix seconds, for conn_ids, calls' times and the quota's day.
+    :param clock: returns Unix seconds, for conn_ids, calls' times, reports and the quota's day.
+    :param call_results: what becomes of each call: a result for all (`"BUSY"`, `CallResult.of(...)`), a
+        mapping phone -> result (others answer), a function of phone, agent_id and rings before, or a seed.
+        By default all are answered and talk for 20 seconds.
+    :param report_lag: seconds from a call until reports tell of it, for all reports or by their names.
+    :param report_manner: what the facts leave open about reports.
+    :param cut_calls: whether the predictive call that has to precede an aux_call (doc) is in the reports:
+        same agent and phone, up to a minute before, with a conn_id of its own.
     :param log: gets one line per request, token hidden and phone masked.
-    :raises ValueError: for a negative latency, an empty or repeated token, an unknown reply name.
+    :raises ValueError: for a negative latency or lag, an empty or repeated token, an unknown name of a
+        reply, report or result.
     """
 
     def __init__(
@@ -63,6 +81,10 @@ class Simulator:
         conn_ids: ConnIds | str = ConnIds.GIVEN,
         simultaneous_limit: int = SIMULTANEOUS_LIMIT,
         clock: Callable[[], float] = time.time,
+        call_results: GivenResults = None,
+        report_lag: ReportLag = 0.0,
+        report_manner: ReportManner = ReportManner(),  # noqa: B008 - frozen
+        cut_calls: bool = True,
         log: Callable[[str], None] | None = None,
     ) -> None:
         if tokens is None:
@@ -77,6 +99,10 @@ class Simulator:
             simultaneous_limit=simultaneous_limit,
             replies=UndocumentedReplies().changed(replies or {}),
             clock=clock,
+            call_results=results_of(call_results),
+            report_lag=lag_by_report(report_lag),
+            report_manner=report_manner,
+            cut_calls=cut_calls,
         )
         self._faults = Faults()
         self._settings = Settings()
@@ -166,7 +192,10 @@ class Simulator:
         return self._operation.wait_for(lambda: bool(condition(self)), timeout)
 
     def reset(self) -> None:
-        """Forget rings, calls, stats and used quota, and clear the faults. Agents and replies stay."""
+        """Forget rings, calls, the history, stats and used quota; clear the faults and release the reports.
+
+        Agents, replies and settings stay.
+        """
         self._faults.clear()
         self._operation.reset()
 
@@ -233,6 +262,94 @@ class Simulator:
     def remove_agent(self, agent_id: str) -> None:
         """Take an agent away; `KeyError` if there is none."""
         self._operation.remove_agent(agent_id)
+
+    # What reports tell of calls
+
+    @property
+    def history(self) -> tuple[CallRecord, ...]:
+        """Every call by the time it began, the predictive ones too, whatever reports show of them: a snapshot."""
+        return self._operation.history
+
+    def add_past_call(
+        self,
+        phone: str,
+        agent_id: str,
+        *,
+        seconds_ago: float = 60.0,
+        at: datetime | None = None,
+        type_interaction: str = OUT_PRE,
+        conn_id: str | None = None,
+        campaign_id: str = "",
+        customer_id: str = "",
+        skill_id: str = "",
+        result: str | CallResult = "ANSWER",
+        **of_result: object,
+    ) -> CallRecord:
+        """Put any call into the history, by default a predictive one of a minute ago; return its record.
+
+        It began `seconds_ago` by the simulator's clock, or `at` an aware time. `of_result` are
+        `CallResult`'s fields, such as `talk_seconds`. It rings no phone and is never held back.
+        """
+        return self._operation.add_past_call(
+            phone,
+            agent_id,
+            CallResult.of(result, **of_result),
+            begun=self._operation.now() - timedelta(seconds=seconds_ago) if at is None else at,
+            type_interaction=type_interaction,
+            conn_id=conn_id,
+            campaign_id=campaign_id,
+            customer_id=customer_id,
+            skill_id=skill_id,
+        )
+
+    def hold_reports(self) -> None:
+        """Keep calls that are rung from now on out of the reports, until `release_reports` or `reset`."""
+        self._operation.hold_reports()
+
+    def release_reports(self) -> None:
+        """Let reports tell of the calls that were held back, once their lag is over, and hold no more."""
+        self._operation.release_reports()
+
+    @property
+    def reports_held(self) -> bool:
+        """Whether calls that are rung now are kept out of the reports."""
+        return self._operation.reports_held
+
+    @property
+    def call_results(self) -> CallResults:
+        """What becomes of each call, as a function; set it as the parameter is given."""
+        return self._operation.call_results
+
+    @call_results.setter
+    def call_results(self, given: GivenResults) -> None:
+        self._operation.call_results = results_of(given)
+
+    @property
+    def report_lag(self) -> Mapping[str, float]:
+        """Seconds from a call until each report tells of it; a mapping that is set changes the named ones."""
+        return dict(self._operation.report_lag)
+
+    @report_lag.setter
+    def report_lag(self, given: ReportLag) -> None:
+        self._operation.report_lag = lag_by_report(given, self._operation.report_lag)
+
+    @property
+    def report_manner(self) -> ReportManner:
+        """What the facts leave open about reports; set a `ReportManner` to change it."""
+        return self._operation.report_manner
+
+    @report_manner.setter
+    def report_manner(self, manner: ReportManner) -> None:
+        self._operation.report_manner = manner
+
+    @property
+    def cut_calls(self) -> bool:
+        """Whether each aux_call's predictive call is in the reports."""
+        return self._operation.cut_calls
+
+    @cut_calls.setter
+    def cut_calls(self, shown: bool) -> None:
+        self._operation.cut_calls = shown
 
     # What to let go wrong
 

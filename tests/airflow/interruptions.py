@@ -25,7 +25,8 @@ class Interruption:
     """Something that happens once, before or after the n-th step of a try.
 
     A step is a message to Airflow's server or a stage of the exchange with wolkvox; a try with no
-    interruption tells which steps there are.
+    interruption tells which steps there are. From step `store_fails_from` on, the task state store
+    answers nothing.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Interruption:
     steps: int = 0
     done: bool = False
     names: list[str] | None = None
+    store_fails_from: int | None = None
 
     def passes(self, name: str, when: str) -> None:
         """Note that a step begins or ends, and strike if it is the one."""
@@ -45,6 +47,8 @@ class Interruption:
             self.steps += 1
             if self.names is not None:
                 self.names.append(name)
+            if self.store_fails_from is not None:
+                self.server.store_down = self.steps >= self.store_fails_from
         if not self.done and when == self.when and self.steps == self.at_step:
             self.done = True
             self._strike()

@@ -26,7 +26,7 @@ def call(dag, **arguments):
 def one_call(monkeypatch):
     """A wolkvox, a connection to it, and a server that knows one task instance."""
     with Simulator() as sim:
-        monkeypatch.setenv("AIRFLOW_CONN_WOLKVOX_DEFAULT", _connection(sim))
+        monkeypatch.setenv("AIRFLOW_CONN_WOLKVOX_DEFAULT", connection(sim))
         yield sim, Server()
 
 
@@ -180,15 +180,8 @@ def test_a_kill_while_waiting_for_a_busy_token_leaves_a_refusal_and_not_an_open_
 def test_without_its_store_a_task_calls_nobody(monkeypatch, down_at):
     with one_call(monkeypatch) as (sim, server):
         names = steps_of_a_try(monkeypatch)
-        monkeypatch.setenv("AIRFLOW_CONN_WOLKVOX_DEFAULT", _connection(sim))
-        watch = Interruption("nothing", 0, "before", server)
-        step = names.index(down_at) + 1
-
-        def take_down(name: str, when: str) -> None:
-            Interruption.passes(watch, name, when)
-            server.store_down = watch.steps >= step
-
-        watch.passes = take_down
+        monkeypatch.setenv("AIRFLOW_CONN_WOLKVOX_DEFAULT", connection(sim))
+        watch = Interruption("nothing", 0, "before", server, store_fails_from=names.index(down_at) + 1)
         assert attempt(server, watch, retries=1).state == "up_for_retry"
         assert not sim.rings
         server.store_down = False
@@ -199,15 +192,10 @@ def test_without_its_store_a_task_calls_nobody(monkeypatch, down_at):
 def test_an_accepted_call_succeeds_although_its_store_is_gone_and_is_never_repeated(monkeypatch):
     with one_call(monkeypatch) as (sim, server):
         names = steps_of_a_try(monkeypatch)
-        monkeypatch.setenv("AIRFLOW_CONN_WOLKVOX_DEFAULT", _connection(sim))
-        watch = Interruption("nothing", 0, "before", server)
-        step = names.index("SetTaskStateStore:accepted") + 1
-
-        def take_down(name: str, when: str) -> None:
-            Interruption.passes(watch, name, when)
-            server.store_down = watch.steps >= step
-
-        watch.passes = take_down
+        monkeypatch.setenv("AIRFLOW_CONN_WOLKVOX_DEFAULT", connection(sim))
+        watch = Interruption(
+            "nothing", 0, "before", server, store_fails_from=names.index("SetTaskStateStore:accepted") + 1
+        )
         first = attempt(server, watch)
         assert first.state == "success"
         assert first.xcoms["conn_id"] == sim.calls[0].conn_id
@@ -302,7 +290,7 @@ def test_no_token_and_no_whole_number_reaches_ledger_xcom_or_error(monkeypatch):
         assert PHONE not in kept
 
 
-def _connection(sim: Simulator) -> str:
+def connection(sim: Simulator) -> str:
     return (
         f'{{"conn_type": "wolkvox", "host": "0042", "password": "{sim.token}", '
         f'"extra": {{"base_url": "{sim.base_url}", "total_timeout": 5}}}}'

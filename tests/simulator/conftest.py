@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -42,6 +43,13 @@ class Caller:
 
     def token_info(self, token: str | None = None) -> Got:
         return self.ask("GET", "/api/v2/information.php?api=token_info", self.headers(token))
+
+    def report(self, api: str, date_ini: str, date_end: str, **parameters: str) -> Got:
+        query = urlencode({"api": api, **parameters, "date_ini": date_ini, "date_end": date_end})
+        return self.ask("GET", f"/api/v2/reports_manager.php?{query}", self.headers())
+
+    def last_ten(self) -> Got:
+        return self.ask("GET", "/api/v2/real_time.php?api=calls_last_10", self.headers())
 
     def headers(self, token: str | None = None) -> dict[str, str]:
         return {"wolkvox-token": token or self.sim.token}

@@ -40,16 +40,51 @@ def test_drop_before_reading_resets_without_a_ring_and_without_a_request_seen(si
     assert is_sound(caller.aux_call())
 
 
-def test_drop_before_reading_waits_until_bytes_have_arrived(sim, caller):
+def test_drop_before_reading_waits_until_the_head_has_arrived_in_whatever_pieces(sim, caller):
     sim.fault("drop_before_reading")
+    whole = caller.aux_call_bytes()
     with caller.connect() as idle:
         idle.settimeout(0.05)
+        for place in range(len(whole) - 1):
+            idle.sendall(whole[place : place + 1])
         with pytest.raises(TimeoutError):
             idle.recv(1)
         idle.settimeout(10)
-        idle.sendall(b"P")
+        idle.sendall(whole[-1:])
         with pytest.raises(ConnectionResetError):
             idle.recv(1)
+    assert sim.stats().requests == 0
+
+
+def test_drop_before_reading_does_not_wait_for_a_body(sim, caller):
+    sim.fault("drop_before_reading")
+    head = caller.aux_call_bytes().replace(b"Content-Length: 0", b"Content-Length: 1000")
+    with caller.connect() as sock:
+        sock.sendall(head)
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1)
+
+
+def test_drop_before_reading_uses_no_processor_while_half_a_head_waits(sim, caller):
+    sim.fault("drop_before_reading")
+    with caller.connect() as sock:
+        sock.sendall(b"POST /api/v2/agentbox.php")
+        time.sleep(0.05)
+        before = time.process_time()
+        time.sleep(0.2)
+        assert time.process_time() - before < 0.05
+        sock.shutdown(socket.SHUT_WR)
+        assert sock.recv(1) == b""
+    assert len(sim.faults) == 1
+
+
+@pytest.mark.parametrize("sent", [b"hello\r\n\r\n", b"GET / HTTP/1.1\r\nx: " + b"x" * 100_000])
+def test_drop_before_reading_leaves_what_is_no_http_to_be_refused(sim, caller, sent):
+    sim.fault("drop_before_reading")
+    with caller.connect() as sock:
+        sock.sendall(sent)
+        assert read_all(sock).startswith(b"HTTP/1.1 4")
+    assert len(sim.faults) == 1
 
 
 def test_drop_before_reading_hits_a_kept_alive_connections_next_request(sim, caller):
@@ -81,7 +116,25 @@ def test_drop_before_reading_lets_the_first_ones_pass_if_told_so(sim, caller):
     assert is_sound(caller.aux_call())
 
 
-def test_drop_before_reading_spares_a_connection_used_for_control(sim):
+def test_drop_before_reading_spares_new_connections_to_control(sim, caller):
+    caller.control("POST", "/faults", {"kind": "drop_before_reading"})
+    assert caller.control("GET", "/rings").status == 200
+    with pytest.raises(ConnectionResetError):
+        caller.aux_call()
+    assert caller.control("GET", "/stats").json["dropped_before_reading"] == 1
+
+
+def test_drop_before_reading_hits_a_connection_that_was_used_for_control(sim, caller):
+    connection = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=10)
+    connection.request("POST", "/_sim/faults", body='{"kind": "drop_before_reading"}')
+    connection.getresponse().read()
+    connection.request("POST", caller.aux_call_target(), headers=caller.headers())
+    with pytest.raises(ConnectionResetError):
+        connection.getresponse()
+    connection.close()
+
+
+def test_drop_before_reading_spares_control_on_a_kept_alive_connection(sim):
     connection = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=10)
     connection.request("POST", "/_sim/faults", body='{"kind": "drop_before_reading", "times": null}')
     connection.getresponse().read()
@@ -91,10 +144,24 @@ def test_drop_before_reading_spares_a_connection_used_for_control(sim):
     connection.close()
 
 
-@pytest.mark.parametrize("filtered", ["api", "token", "agent_id", "phone"])
-def test_drop_before_reading_can_have_no_filter_since_it_reads_nothing(sim, filtered):
-    with pytest.raises(FaultError, match="reads nothing"):
-        sim.fault("drop_before_reading", **{filtered: "x"})
+@pytest.mark.parametrize(
+    "limited", [{"phone": "5730011"}, {"agent_id": "10002"}, {"api": "token_info"}, {"token": "demo-two"}]
+)
+def test_drop_before_reading_hits_only_what_fits_its_filters(caller_of, limited):
+    with Simulator(tokens=["demo-one", "demo-two"]) as sim:
+        caller = caller_of(sim)
+        sim.fault("drop_before_reading", times=None, **limited)
+        for name, send in {
+            "phone": lambda: caller.aux_call("5730011"),
+            "agent_id": lambda: caller.aux_call(agent="10002"),
+            "api": caller.token_info,
+            "token": lambda: caller.aux_call(token="demo-two"),
+        }.items():
+            if name in limited:
+                with pytest.raises(ConnectionResetError):
+                    send()
+            else:
+                assert is_sound(send())
 
 
 @pytest.mark.parametrize(("kind", "rings"), [("drop_after_reading", 0), ("drop_after_ringing", 1)])

@@ -1,0 +1,216 @@
+"""What becomes of a call, and the plain record of one. No state here, and nothing of how reports show it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any
+
+ANSWER = "ANSWER"
+
+# GUESS: a machine that answers connects the call like a person.
+CONNECTED = frozenset({ANSWER, "ANSWER-MACHINE"})
+"""The results that make a connected call: `cdr_1` instead of `cdr_5`."""
+
+RESULTS = CONNECTED | {
+    "NO-ANSWER",
+    "BUSY",
+    "ABANDON",
+    "CONGESTION",
+    "FAILED",
+    "CHANUNAVAIL",
+    "CANCEL",
+    "UNKNOWN",
+    "DO-NOT-CALL",
+    "TCPA",
+}
+"""The words for results (doc), in capitals with hyphens; each report writes them in a way of its own."""
+
+OUT_PRE = "out_pre"
+"""The type_interaction of a call that a predictive campaign dialled (doc)."""
+
+
+class CallError(ValueError):
+    """A call or result that can't be: an unknown word or option, or a value that makes no sense. Says what can be."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """What becomes of a call. Make it with `CallResult.of`, which checks.
+
+    The defaults of the seconds are those of an answered call (`of` gives the others theirs); an empty
+    `cod_act` means that the agent chose none. `hang_up` is `agent` or `customer` (doc).
+    """
+
+    result: str = ANSWER
+    ring_seconds: int = 8
+    talk_seconds: int = 20
+    acw_seconds: int = 10
+    hang_up: str = "customer"
+    cod_act: str = ""
+    cod_act_2: str = ""
+
+    @classmethod
+    def of(cls, result: str | CallResult = ANSWER, /, **options: object) -> CallResult:
+        """Return a checked result; `CallError` explains what is wrong.
+
+        The word may be written as any report writes it. A call that is not connected has no talk, no time
+        after it and nobody to hang up, and rings for half a minute unless told otherwise.
+        """
+        if isinstance(result, CallResult):
+            return cls.of(result.result, **{**asdict(result), **options}) if options else result
+        if not isinstance(result, str) or (word := _word(result)) not in RESULTS:
+            raise CallError(f"no result {result!r}; the results are {', '.join(sorted(RESULTS))}")
+        unknown = sorted(set(options) - {field.name for field in fields(cls)})
+        if unknown:
+            names = ", ".join(field.name for field in fields(cls))
+            raise CallError(f"a result has no {', '.join(unknown)}; it has {names}")
+        defaults: dict[str, Any] = {}
+        if word not in CONNECTED:
+            defaults |= {"ring_seconds": 30, "talk_seconds": 0, "acw_seconds": 0, "hang_up": ""}
+        values = {**defaults, **options, "result": word}
+        for name, value in values.items():
+            _check(name, value)
+        if word not in CONNECTED and values["talk_seconds"]:
+            raise CallError(f"{word}: nobody talks in a call that was not connected")
+        return cls(**values)
+
+    @classmethod
+    def read(cls, described: object) -> CallResult:
+        """Return the result that JSON describes, a word or an object; `CallError` if it describes none."""
+        if isinstance(described, dict):
+            options = {str(name): value for name, value in described.items()}
+            return cls.of(options.pop("result", ANSWER), **options)
+        return cls.of(described)  # type: ignore[arg-type]  # `of` checks
+
+    @property
+    def connected(self) -> bool:
+        """Whether the customer (or a machine) picked up."""
+        return self.result in CONNECTED
+
+
+CallResults = Callable[[str, str, int], "CallResult | str"]
+"""Tells what becomes of a call: phone, agent_id, and how often this phone has rung before."""
+
+GivenResults = str | CallResult | int | Mapping[str, "CallResult | str"] | CallResults | None
+"""What `Simulator(call_results=...)` takes: one result for all, a seed, one per phone, or a function."""
+
+
+def results_of(given: GivenResults) -> CallResults:
+    """Return the function that tells what becomes of each call; `CallError` for what can be none.
+
+    A phone that a mapping lacks answers. With a seed the n-th ring of a phone always ends alike, whatever
+    else rings meanwhile.
+    """
+    if given is None:
+        return _always(CallResult.of())
+    if isinstance(given, str | CallResult):
+        return _always(CallResult.of(given))
+    if isinstance(given, Mapping):
+        by_phone = {phone: CallResult.of(result) for phone, result in given.items()}
+        usual = CallResult.of()
+        return lambda phone, agent_id, rung_before: by_phone.get(phone, usual)
+    if isinstance(given, int) and not isinstance(given, bool):
+        return _seeded(given)
+    if callable(given):
+        return given
+    raise CallError(f"call_results is a result, a mapping phone -> result, a function or a seed, not {given!r}")
+
+
+def _always(result: CallResult) -> CallResults:
+    return lambda phone, agent_id, rung_before: result
+
+
+def _seeded(seed: int) -> CallResults:
+    def result(phone: str, agent_id: str, rung_before: int) -> CallResult:
+        dice = random.Random(f"{seed} {phone} {rung_before}")  # noqa: S311 - repeatable on purpose
+        word = dice.choices(("ANSWER", "NO-ANSWER", "BUSY", "ANSWER-MACHINE", "FAILED"), (55, 25, 10, 7, 3))[0]
+        if word not in CONNECTED:
+            return CallResult.of(word, ring_seconds=dice.randint(5, 45))
+        return CallResult.of(
+            word,
+            ring_seconds=dice.randint(2, 30),
+            talk_seconds=dice.randint(3, 300),
+            hang_up=dice.choice(("agent", "customer")),
+        )
+
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One state of an agent, from `begun` to `over`; `call` is the call that it belongs to, if any."""
+
+    agent_id: str
+    status: str
+    begun: datetime
+    over: datetime
+    call: CallRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One call of the operation, whoever dialled it: what every report of calls is made from.
+
+    `phone` is exactly what was dialled, `begun` is aware. An empty text stands for nothing: a call may
+    have no agent (abandoned), no campaign (inbound), no customer_id.
+    """
+
+    phone: str
+    agent_id: str
+    conn_id: str
+    begun: datetime
+    what: CallResult
+    type_interaction: str
+    campaign_id: str = ""
+    customer_id: str = ""
+    skill_id: str = ""
+
+    @property
+    def over(self) -> datetime:
+        """When the line was free again."""
+        return self.begun + timedelta(seconds=self.what.ring_seconds + self.what.talk_seconds)
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The states that the agent went through because of this call, and the READY before it.
+
+        GUESS: the names of the states are doc; that a call which is not connected has neither TALK nor ACW
+        is not.
+        """
+        if not self.agent_id:
+            return ()
+        spans: list[tuple[str, int]] = [("RING", self.what.ring_seconds)]
+        if self.what.connected:
+            spans += [("TALK", self.what.talk_seconds), ("ACW", self.what.acw_seconds)]
+        moment = self.begun
+        events = [Event(self.agent_id, "READY", moment - _READY_BEFORE, moment, None)]
+        for status, seconds in spans:
+            over = moment + timedelta(seconds=seconds)
+            events.append(Event(self.agent_id, status, moment, over, self))
+            moment = over
+        return tuple(events)
+
+
+# So short that it begins after the cut call before it has ended; see `history`.
+_READY_BEFORE = timedelta(seconds=2)
+
+
+_DAY = 86_400
+
+
+def _word(text: str) -> str:
+    return text.strip().upper().replace(" ", "-").replace("_", "-")
+
+
+def _check(name: str, value: object) -> None:
+    if name.endswith("_seconds"):
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _DAY:
+            raise CallError(f"{name} must be a whole number from 0 to {_DAY}, not {value!r}")
+    elif name == "hang_up":
+        if value not in ("agent", "customer", ""):
+            raise CallError(f'hang_up must be "agent", "customer" or "", not {value!r}')
+    elif not isinstance(value, str):
+        raise CallError(f"{name} must be a text, not {value!r}")
