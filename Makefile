@@ -6,7 +6,7 @@ CONSTRAINTS := constraints/airflow-3.3.txt
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo lint bench clean
+.PHONY: help test demo chaos lint bench clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -16,6 +16,10 @@ test: $(READY)  ## Run all tests, against the simulator and a real Airflow (ARGS
 
 demo: $(READY)  ## Ring four simulated customers through a real Airflow; KEEP=1 leaves its UI running
 	$(BIN)/python dev/demo.py $(if $(KEEP),--keep)
+
+N ?= 50
+chaos: $(READY)  ## Disturb N random runs on a real scheduler and count rings (N=50; SEED=... repeats one)
+	$(BIN)/python dev/chaos.py --rounds $(N) $(if $(SEED),--seed $(SEED))
 
 lint: $(READY)  ## Check style and types
 	$(BIN)/ruff format --check .

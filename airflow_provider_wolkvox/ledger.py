@@ -25,6 +25,10 @@ log = logging.getLogger(__name__)
 
 KEY = "wolkvox_call"
 
+# The releases of which it is known that a clear leaves the store alone [ran]; whether later ones
+# will is open (apache/airflow#72100).
+KEPT_ON_CLEAR = ("3.3.",)
+
 
 class State(enum.StrEnum):
     """How far a call came."""
@@ -144,6 +148,33 @@ class Ledger:
         kept = None if self._store is None else self._store.get(KEY)
         self._entry = None if kept is None else Entry.from_json(kept)
         return self._entry
+
+    def may_have_forgotten(self, context: Mapping[str, Any], retries: int) -> str | None:
+        """Return why an empty ledger does not prove that no call was made; None if it does.
+
+        :param retries: the task's own
+        """
+        ti = context["ti"]
+        if ti.try_number == 1:
+            return None
+        if self._store is None:
+            return "this Airflow (before 3.3) keeps nothing that would tell"
+        if ti.max_tries <= retries:
+            # A clear raises max_tries [src], so this is a retry, and no retry drops what is in the store [ran].
+            return None
+
+        from airflow import __version__ as airflow_version
+        from airflow.providers.common.compat.sdk import conf
+
+        if conf.getboolean("state_store", "clear_on_success", fallback=False):
+            return "[state_store] clear_on_success drops the ledger of a task that succeeded"
+        # What the server tells a try to wipe was left by an earlier one, which then had succeeded.
+        server_context = getattr(ti, "_ti_context_from_server", None)
+        if getattr(server_context, "xcom_keys_to_clear", None):
+            return "its result is in XCom while its ledger is gone"
+        if not airflow_version.startswith(KEPT_ON_CLEAR):
+            return f"nobody has checked yet that Airflow {airflow_version} keeps the ledger of a cleared task"
+        return None
 
     def intend(self, agent_id: str, phone: str) -> None:
         """Write that the request is about to be handed over. What this raises must keep it from being so.

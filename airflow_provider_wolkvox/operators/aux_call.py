@@ -175,6 +175,14 @@ class AuxCallOperator(InLane, BaseOperator):
         except ValueError as wrong:
             ledger.not_sent(str(wrong))
             self._fail(str(wrong))
+        except AirflowFailException:
+            # The last look said no, and has written what it knows.
+            raise
+        except Exception as failure:
+            # Such as a connection that Airflow does not have, or a store that is down. What was sent has
+            # an answer or is an OutcomeUnknown, so here nothing was.
+            ledger.not_sent(type(failure).__name__)
+            raise
         ledger.accept(call.conn_id)
         self.log.info(
             "wolkvox accepted the call: agent %s rings %s, conn_id %s",
@@ -199,26 +207,15 @@ class AuxCallOperator(InLane, BaseOperator):
             self._fail(f"The call was not made: {late}. No phone rang. Running the task again does not change that.")
 
     def _require_that_none_was_forgotten(self, ledger: Ledger, context: Context) -> None:
-        """Refuse to call where an earlier run may have called and nothing remembers it."""
-        ti = context["ti"]
-        if ti.try_number == 1 or self.allow_second_try:
-            return
-        if not ledger.remembers:
-            why = "this Airflow (before 3.3) keeps nothing that would tell"
-        elif ti.max_tries > (self.retries or 0):
-            # A clear raises max_tries. A task whose ledger was kept would have an entry here, unless
-            # its process died before it could write the first one.
-            why = (
-                "the task was cleared and its ledger is empty ([state_store] clear_on_success drops it when a "
-                "task succeeds)"
+        """Refuse to call where an earlier run may have called and the empty ledger does not prove otherwise."""
+        why = ledger.may_have_forgotten(context, self.retries or 0)
+        if why and not self.allow_second_try:
+            release = f", or: {self._release(context)}" if ledger.remembers else ""
+            self._fail(
+                f"This is try {context['ti'].try_number} of the task: an earlier one may have made the phone ring, and "
+                f"{why}. No call was made in this try. Look at the earlier try's log and in wolkvox's reports. To call "
+                f"nevertheless, set allow_second_try=True on the task{release}."
             )
-        else:
-            return
-        self._fail(
-            f"This is try {ti.try_number} of the task: an earlier one may have made the phone ring, and {why}. No call "
-            "was made in this try. Look at the earlier try's log and in wolkvox's reports; to call nevertheless, set "
-            "allow_second_try=True on the task."
-        )
 
     def _resolve(self, ledger: Ledger, intent: Entry, context: Context) -> str:
         """Return the `conn_id` of a call whose answer nobody saw, if wolkvox's reports show it."""
@@ -252,7 +249,7 @@ class AuxCallOperator(InLane, BaseOperator):
 
     def _release(self, context: Context) -> str:
         ti = context["ti"]
-        map_index = f" {ti.map_index}" if (ti.map_index or -1) >= 0 else ""
+        map_index = "" if ti.map_index in (None, -1) else f" {ti.map_index}"
         return RELEASE.format(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=map_index)
 
     def _fail(self, message: str) -> NoReturn:

@@ -81,6 +81,10 @@ class Server:
                 return comms.TaskStatesResult(task_states={RUN_ID: {"task": self.task_state}})
             case comms.SetXCom():
                 self.xcoms[msg.key] = msg.value
+            case comms.GetXCom():
+                return comms.XComResult(key=msg.key, value=self.xcoms.get(msg.key))
+            case comms.DeleteXCom():
+                self.xcoms.pop(msg.key, None)
             case comms.SucceedTask():
                 self.task_state = "success"
             case comms.TaskState():
@@ -129,12 +133,12 @@ def run_try(
     :param quiet: drop the runner's own log; its tracebacks cost more than all the rest of a try
     :param around: gets the running operator before the try starts
     """
+    xcoms_left = sorted(server.xcoms)
     due = due or datetime.now(UTC)
     with DAG(DAG_ID, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
         task = make_operator(dag)
         task.retries = retries
     server.task_state = "running"
-    server.xcoms.clear()
     ti = task_runner.RuntimeTaskInstance.model_construct(
         **TaskInstance(
             id=server.ti_id,
@@ -165,6 +169,7 @@ def run_try(
                 partition_key=None,
             ),
             max_tries=retries if max_tries is None else max_tries,
+            xcom_keys_to_clear=xcoms_left,
             should_retry=try_number <= (retries if max_tries is None else max_tries),
         ),
     )

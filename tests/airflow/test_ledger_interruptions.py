@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import airflow
 import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from interruptions import Interruption, quick_waits
@@ -206,18 +207,50 @@ def test_an_accepted_call_succeeds_although_its_store_is_gone_and_is_never_repea
         assert sim.rings == {PHONE: 1}
 
 
-def test_a_cleared_task_whose_ledger_was_wiped_refuses_unless_its_author_allows_a_second_try(monkeypatch):
+@pytest.mark.parametrize("traces", ["result in XCom", "clear_on_success", "newer Airflow"])
+def test_a_cleared_task_whose_ledger_was_wiped_refuses_unless_its_author_allows_a_second_try(monkeypatch, traces):
     with one_call(monkeypatch) as (sim, server):
         assert attempt(server).state == "success"
-        server.store.clear()  # what [state_store] clear_on_success does
+        server.store.clear()
+        if traces != "result in XCom":
+            server.xcoms.clear()
+        if traces == "clear_on_success":
+            monkeypatch.setenv("AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS", "True")
+        if traces == "newer Airflow":
+            monkeypatch.setattr(airflow, "__version__", "3.4.0")
+        left = dict(server.xcoms)
         second = attempt(server, try_number=2, max_tries=1)
         assert second.state == "failed"
-        assert "clear_on_success" in str(second.error)
+        assert {"result in XCom": "XCom", "newer Airflow": "3.4.0"}.get(traces, traces) in str(second.error)
         assert "allow_second_try=True" in str(second.error)
         assert sim.rings == {PHONE: 1}
+        server.xcoms |= left
         allowed = attempt(server, make=lambda dag: call(dag, allow_second_try=True), try_number=3, max_tries=2)
         assert allowed.state == "success"
         assert sim.rings == {PHONE: 2}
+
+
+def test_a_task_that_failed_before_it_could_call_is_cleared_and_calls(monkeypatch):
+    with one_call(monkeypatch) as (sim, server):
+        broken = attempt(server, make=lambda dag: call(dag, wolkvox_conn_id="not_there"))
+        assert broken.state == "failed"
+        assert server.store["wolkvox_call"]["state"] == "not_sent"
+        # This one fails before the operator runs at all, so the ledger stays empty.
+        server.store.clear()
+        unrendered = attempt(server, make=lambda dag: call(dag, call_before="{{ 1 / 0 }}"), try_number=2, max_tries=1)
+        assert unrendered.state == "failed"
+        assert not server.store
+        assert attempt(server, try_number=3, max_tries=2).state == "success"
+        assert sim.rings == {PHONE: 1}
+
+
+@pytest.mark.parametrize("map_index", [0, 7])
+def test_the_way_to_ring_on_purpose_names_the_mapped_task(monkeypatch, map_index):
+    with one_call(monkeypatch) as (_, server):
+        assert attempt(server).state == "success"
+        server.store["wolkvox_call"]["state"] = "intent"
+        result = attempt(server, try_number=2, retries=1, around=lambda ti: setattr(ti, "map_index", map_index))
+        assert f"release callbacks manual__1 task {map_index} --yes" in str(result.error)
 
 
 def test_a_retry_after_a_try_that_died_before_it_wrote_anything_calls(monkeypatch):
