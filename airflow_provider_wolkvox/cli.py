@@ -16,11 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.cli.cli_config import ARG_OUTPUT, ActionCommand, Arg, GroupCommand
 
-from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, SLOTS
+from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, EVERYBODYS_POOL, SLOTS, is_pool_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sqlalchemy.orm import Session
 
 
@@ -50,7 +48,13 @@ def sync_pools(args: argparse.Namespace) -> None:
 
     rows = []
     with create_session() as session:
-        for conn_id, token in sorted(_tokens(session, args.conn_id).items()):
+        listed = _listed(session)
+        for conn_id in sorted({*listed, *args.conn_id}):
+            known = conn_id in listed or _token(conn_id)
+            rows.append({"connection": conn_id if known else f"{conn_id} (not found)", "pool": conn_id, "done": ""})
+            if conn_id == EVERYBODYS_POOL or not is_pool_name(conn_id):
+                rows[-1] |= {"pool": "-", "done": "no pool can have this name: give its tasks another one with pool="}
+                continue
             pool = session.scalars(select(Pool).where(Pool.pool == conn_id)).one_or_none()
             if pool is None:
                 Pool.create_or_update_pool(
@@ -60,13 +64,12 @@ def sync_pools(args: argparse.Namespace) -> None:
                     include_deferred=False,
                     session=session,
                 )
-                done = "created"
+                rows[-1]["done"] = "created"
             elif pool.slots != SLOTS:
-                done = f"set from {pool.slots} slots to {SLOTS}"
+                rows[-1]["done"] = f"set from {pool.slots} slots to {SLOTS}"
                 pool.slots = SLOTS
             else:
-                done = "was right"
-            rows.append({"connection": conn_id if token else f"{conn_id} (not found)", "pool": conn_id, "done": done})
+                rows[-1]["done"] = "was right"
     _print(rows, args.output, nothing="No wolkvox connection in the database. Name others with --conn-id.")
 
 
@@ -80,7 +83,7 @@ def check(args: argparse.Namespace) -> None:
         tasks, unreadable = _wolkvox_tasks(session)
         # A task's connection is known by name, so it can be looked up wherever it is kept.
         used = [task.conn_id for task in tasks if "{" not in task.conn_id]
-        tokens = _tokens(session, [*args.conn_id, *used])
+        tokens = {conn_id: _token(conn_id) for conn_id in {*_listed(session), *args.conn_id, *used}}
         slots = {str(pool.pool): pool.slots for pool in session.scalars(select(Pool))}
 
     findings = _findings(tokens, tasks, slots) + [
@@ -235,21 +238,20 @@ class Finding:
 
 def _findings(tokens: dict[str, str | None], tasks: list[LaneTask], slots: dict[str, int]) -> list[Finding]:
     """Judge connections (id -> token, None if not found), tasks and pools (name -> slots)."""
-    lanes: dict[str, set[str]] = {conn_id: set() for conn_id in tokens}
+    lanes: dict[str, set[str]] = defaultdict(set)
     for task in tasks:
-        lanes.setdefault(task.conn_id, set()).add(task.pool)
+        lanes[task.conn_id].add(task.pool)
     connections_of: dict[str, list[str]] = defaultdict(list)
-    for conn_id, token in tokens.items():
-        # Until a task says otherwise, a connection's lane is its own.
-        lanes[conn_id] = lanes[conn_id] or {conn_id}
+    for conn_id, token in sorted(tokens.items()):
         if token:
             connections_of[token].append(conn_id)
 
     findings = []
     for conn_id, token in sorted(tokens.items()):
         subject = f"connection {conn_id}"
-        sharing = sorted(connections_of[token]) if token else [conn_id]
-        pools = sorted(set().union(*(lanes[each] for each in sharing)))
+        sharing = connections_of[token] if token else [conn_id]
+        # Until a task says otherwise, a connection's lane is its own.
+        pools = sorted(set().union(*(lanes[each] for each in sharing))) or sharing
         if token is None:
             findings.append(Finding(subject, "not found, or without a token", "create it, or correct its id"))
         elif len(pools) > 1:
@@ -260,7 +262,7 @@ def _findings(tokens: dict[str, str | None], tasks: list[LaneTask], slots: dict[
                 Finding(
                     subject,
                     f"{holders} used in {len(pools)} lanes: {', '.join(pools)}",
-                    f"give every task that uses it pool={pools[0]!r}",
+                    f"give every task that uses it pool={_best_lane(pools, sharing)!r}",
                 )
             )
         else:
@@ -276,7 +278,7 @@ def _judged(pool: str, slots: dict[str, int]) -> tuple[str, str]:
             f"pool {pool} is missing: tasks would wait for ever",
             f"airflow wolkvox sync-pools --conn-id {pool}",
         )
-    if pool == "default_pool":
+    if pool == EVERYBODYS_POOL:
         return "outside any lane: default_pool is everybody's", "leave pool out, or name a pool of one slot"
     if slots[pool] != SLOTS:
         return (
@@ -286,22 +288,28 @@ def _judged(pool: str, slots: dict[str, int]) -> tuple[str, str]:
     return "ok", ""
 
 
-def _tokens(session: Session, named: Iterable[str]) -> dict[str, str | None]:
-    """Return connection id -> token (None if there is none), for those in the database and those named."""
+def _best_lane(pools: list[str], sharing: list[str]) -> str:
+    return next((pool for pool in [*pools, *sharing] if pool in sharing and pool != EVERYBODYS_POOL), sharing[0])
+
+
+def _listed(session: Session) -> list[str]:
+    """Return the ids of the wolkvox connections in the database."""
     from airflow.models.connection import Connection
     from sqlalchemy import select
 
-    tokens = {
-        connection.conn_id: connection.password or None
-        for connection in session.scalars(select(Connection).where(Connection.conn_type == "wolkvox"))
-    }
-    for conn_id in named:
-        if conn_id not in tokens:
-            try:
-                tokens[conn_id] = Connection.get_connection_from_secrets(conn_id).password or None
-            except Exception:
-                tokens[conn_id] = None
-    return tokens
+    return list(session.scalars(select(Connection.conn_id).where(Connection.conn_type == "wolkvox")))
+
+
+def _token(conn_id: str) -> str | None:
+    """Return the token that a task would get for a connection, wherever it is kept; None if there is none."""
+    from airflow.models.connection import Connection
+
+    try:
+        # Looks where a task's hook does, in the same order: secrets backends, environment, database.
+        return (Connection.get_connection_from_secrets(conn_id).password or "").strip() or None
+    except Exception:
+        # "Not found", and "cannot be decrypted", have other classes in other versions and backends.
+        return None
 
 
 def _wolkvox_tasks(session: Session) -> tuple[list[LaneTask], list[str]]:
@@ -324,7 +332,9 @@ def _wolkvox_tasks(session: Session) -> tuple[list[LaneTask], list[str]]:
             # Every operator and sensor of ours templates this field, and so do classes made from them.
             if "wolkvox_conn_id" in task.template_fields:
                 arguments = getattr(task, "partial_kwargs", None) or vars(task)
-                tasks.append(LaneTask(f"{dag_id}.{task.task_id}", str(arguments["wolkvox_conn_id"]), task.pool))
+                # Absent from a mapped operator that is not ours, if that expands over it.
+                if conn_id := arguments.get("wolkvox_conn_id"):
+                    tasks.append(LaneTask(f"{dag_id}.{task.task_id}", str(conn_id), task.pool))
     return tasks, unreadable
 
 

@@ -14,16 +14,20 @@ Airflow decide how this is done here:
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow.providers.common.compat.sdk import Context
 
 DEFAULT_CONN_ID = "wolkvox_default"
 SLOTS = 1
+EVERYBODYS_POOL = "default_pool"
 
 # What Airflow accepts as a pool's name.
 _POOL_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,256}")
@@ -36,21 +40,25 @@ def lane(wolkvox_conn_id: Any, pool: str | None = None) -> str:
     :param pool: the lane's name where several connections hold one token and so share a lane
     :raises ValueError: the name cannot be a pool of one slot
     """
-    if pool is not None:
-        if pool == "default_pool":
-            raise ValueError(
-                "pool='default_pool' is no lane: it has many slots, so the token would be used by several "
-                "requests at a time. Leave pool out (the lane is then named after the connection) or name "
-                "a pool of one slot."
-            )
-        return pool
-    if not isinstance(wolkvox_conn_id, str) or not _POOL_NAME.fullmatch(wolkvox_conn_id):
+    name = wolkvox_conn_id if pool is None else pool
+    what = "wolkvox_conn_id" if pool is None else "pool"
+    if name == EVERYBODYS_POOL:
         raise ValueError(
-            f"wolkvox_conn_id={wolkvox_conn_id!r} cannot name a lane: a pool is fixed when the DAG is parsed and "
-            "its name holds only letters, digits, '_', '.' and '-'. Name the lane with pool=, or give the "
-            "connection's id as plain text."
+            f"{what}='{EVERYBODYS_POOL}' is no lane: that pool has many slots, so the token would be used by several "
+            "requests at a time. Name a pool of one slot with pool=, or leave pool out: the lane is then named "
+            "after the connection."
         )
-    return wolkvox_conn_id
+    if not is_pool_name(name):
+        raise ValueError(
+            f"{what}={name!r} cannot name a lane: a pool is fixed when the DAG is parsed, and its name holds only "
+            "letters, digits, '_', '.' and '-', at most 256. Name the lane with pool=, in plain text."
+        )
+    return str(name)
+
+
+def is_pool_name(name: Any) -> bool:
+    """Return whether Airflow accepts `name` as a pool's name."""
+    return isinstance(name, str) and _POOL_NAME.fullmatch(name) is not None
 
 
 class InLane:
@@ -61,29 +69,45 @@ class InLane:
     """
 
     if TYPE_CHECKING:
+        template_fields: Sequence[str]
         pool: str
         pool_slots: int
         multiple_outputs: bool
         task_id: str
 
-    def __init__(self, *, wolkvox_conn_id: str, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # `airflow wolkvox check` knows our tasks, in what the scheduler reads, by this field.
+        fields = tuple(getattr(cls, "template_fields", ()))
+        if "wolkvox_conn_id" not in fields:
+            cls.template_fields = (*fields, "wolkvox_conn_id")
+
+    def __init__(self, *, wolkvox_conn_id: str, mapped_lane: dict[str, Any] | None = None, **kwargs: Any) -> None:
         # `pool` is in kwargs only if the author gave it: no __init__ down to here names it, and
         # Airflow fills in default_args for named arguments only.
-        kwargs["pool"] = lane(wolkvox_conn_id, kwargs.get("pool"))
+        if mapped_lane is None:
+            self.shares_lane: bool = kwargs.get("pool") is not None
+            self.lane: str = lane(wolkvox_conn_id, kwargs.get("pool"))
+            kwargs["pool"] = self.lane
+        else:
+            # Made from a mapped task: the lane is what `partial` chose, whatever has become of `pool`.
+            self.lane, self.shares_lane = mapped_lane["name"], mapped_lane["shared"]
         super().__init__(**kwargs)
         self.wolkvox_conn_id = wolkvox_conn_id
-        self.lane = kwargs["pool"]
         _refuse_what_breaks_the_lane(self.task_id, self.pool_slots, getattr(self, "multiple_outputs", False))
 
     @classmethod
     def partial(cls, *, task_id: str, **kwargs: Any) -> Any:
         """Set for mapped tasks what `__init__` sets for plain ones; see the module's first fact."""
         partial = super().partial(task_id=task_id, **kwargs)  # type: ignore[misc]
-        conn_id = _argument("wolkvox_conn_id", kwargs, partial, DEFAULT_CONN_ID)
+        conn_id = _argument("wolkvox_conn_id", kwargs, partial, _default_connection(cls))
+        name = lane(conn_id, kwargs.get("pool"))
         # Given here in full, so that `expand(wolkvox_conn_id=[...])`, several tokens through one
         # pool, is refused by Airflow as "already specified".
         partial.kwargs["wolkvox_conn_id"] = conn_id
-        partial.kwargs["pool"] = lane(conn_id, kwargs.get("pool"))
+        partial.kwargs["pool"] = name
+        # Kept a second time, since `task.pool = ...` changes the one above.
+        partial.kwargs["mapped_lane"] = {"name": name, "shared": kwargs.get("pool") is not None}
         _refuse_what_breaks_the_lane(
             task_id, partial.kwargs["pool_slots"], _argument("multiple_outputs", kwargs, partial, False)
         )
@@ -94,18 +118,28 @@ def require_lane(task: Any, context: Context) -> None:
     """Refuse to go on outside the lane: the token might be in use this very moment.
 
     :param task: the running task, an `InLane`
-    :raises AirflowFailException: Airflow scheduled the task in another pool
+    :raises AirflowFailException: Airflow scheduled the task in another pool, or its connection was changed
     """
     # 2.11 knows a task instance's pool; 3.x tells it to no task, so what the scheduler read is taken
     # from the DAG: there a mapped task's pool is the one given to `partial`.
     scheduled_in = getattr(context["ti"], "pool", None) or context["dag"].get_task(task.task_id).pool
-    if scheduled_in != task.lane:
+    own = task.shares_lane or task.wolkvox_conn_id == task.lane
+    if {scheduled_in, task.pool} != {task.lane} or not own:
         raise AirflowFailException(
-            f"Task {task.task_id!r} was scheduled in pool {scheduled_in!r}, outside its lane {task.lane!r}, where "
-            f"the token of connection {task.wolkvox_conn_id!r} may be in use. No request was made and no phone "
-            "rang. Something changed the task's pool after it was defined (a cluster policy, an assignment to "
-            "task.pool): give the pool to the operator as pool= instead."
+            f"Task {task.task_id!r} with connection {task.wolkvox_conn_id!r} and pool {task.pool!r} runs in pool "
+            f"{scheduled_in!r}, outside its lane {task.lane!r}, so the token may be in use. No request was made and no phone rang. Something "
+            "changed the task's pool or connection after it was defined (a cluster policy, an assignment, "
+            "expand_kwargs(strict=False)): give wolkvox_conn_id and pool to the operator instead."
         )
+
+
+def _default_connection(operator: type) -> Any:
+    """Return the connection that the class, or the nearest above it that names one, uses on its own."""
+    for owner in operator.__mro__:
+        argument = inspect.signature(owner.__init__).parameters.get("wolkvox_conn_id")  # type: ignore[misc]
+        if argument is not None and argument.default is not argument.empty:
+            return argument.default
+    return DEFAULT_CONN_ID
 
 
 def _argument(name: str, kwargs: dict[str, Any], partial: Any, default: Any) -> Any:

@@ -6,7 +6,7 @@ import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID
 
@@ -127,7 +127,7 @@ class WolkvoxHook(BaseHook):
                     "the extra test_with_token would."
                 )
             info = client.token_info()
-        except (ValueError, WolkvoxError) as wrong:
+        except (ValueError, WolkvoxError, AirflowException) as wrong:
             return False, str(wrong)
         return True, (
             f"{client.address} accepts the token {info.description!r}: {info.token_use_today} of "
