@@ -127,9 +127,9 @@ def require_lane(task: Any, context: Context) -> None:
     if {scheduled_in, task.pool} != {task.lane} or not own:
         raise AirflowFailException(
             f"Task {task.task_id!r} with connection {task.wolkvox_conn_id!r} and pool {task.pool!r} runs in pool "
-            f"{scheduled_in!r}, outside its lane {task.lane!r}, so the token may be in use. No request was made and no phone rang. Something "
-            "changed the task's pool or connection after it was defined (a cluster policy, an assignment, "
-            "expand_kwargs(strict=False)): give wolkvox_conn_id and pool to the operator instead."
+            f"{scheduled_in!r}, outside its lane {task.lane!r}, so the token may be in use. No request was made and "
+            "no phone rang. Something changed the task's pool or connection after it was defined (a cluster policy, "
+            "an assignment, expand_kwargs(strict=False)): give wolkvox_conn_id and pool to the operator instead."
         )
 
 

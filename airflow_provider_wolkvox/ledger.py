@@ -131,6 +131,11 @@ class Ledger:
         return self._store is not None
 
     @property
+    def is_open(self) -> bool:
+        """Whether an intent stands that no answer has closed."""
+        return self._entry is not None and self._entry.state is State.INTENT
+
+    @property
     def last(self) -> Entry:
         """The entry that was last read or written.
 
@@ -204,20 +209,22 @@ class Ledger:
 
     def _close(self, state: State, **known: Any) -> None:
         before = self._entry
-        if before is None or before.state is not State.INTENT:
+        if before is None or not self.is_open:
             before = Entry(state, self._try_number, datetime.now(UTC))
         # A failed write must not change what the task reports: the answer is there, and what
         # stays in the store, an intent, only makes a later run more careful.
         self._write(replace(before, state=state, try_number=self._try_number, **known), must=False)
 
     def _write(self, entry: Entry, *, must: bool) -> None:
-        self._entry = entry
+        before, self._entry = self._entry, entry
         if self._store is None:
             return
         try:
             self._store.set(KEY, entry.to_json(), retention=self._retention or _as_long_as_the_run())
         except Exception as failure:
             if must:
+                # Whoever asked for this write sends nothing now, so no intent stands.
+                self._entry = before
                 log.error("The intent to call could not be written, so nothing was sent and no phone rang.")
                 raise
             log.warning(

@@ -47,6 +47,7 @@ FINISHED = frozenset({"success", "failed"})
 # A look at the REST API costs it some 10 ms; more often would slow down what is waited for.
 POLL_SECONDS = 0.2
 STOP_POLL_SECONDS = 0.05
+DATABASE_TRIES = 5
 # Everything is in the database within half a second of SIGTERM. What then lingers only waits: an executor's
 # worker up to 5 s for the next heartbeat of a task that is over, the scheduler for its workers.
 STOP_GRACE_SECONDS = 2.0
@@ -573,9 +574,15 @@ class LocalAirflow:
         return self._request(method, path, json=body)
 
     def _request(self, method: str, path: str, **how: Any) -> dict[str, Any]:
-        answer = self._http.request(
-            method, f"{self.api_url}/api/v2{path}", headers={"Accept": "application/json"}, timeout=30, **how
-        )
+        for tries_left in reversed(range(DATABASE_TRIES)):
+            answer = self._http.request(
+                method, f"{self.api_url}/api/v2{path}", headers={"Accept": "application/json"}, timeout=90, **how
+            )
+            # The api-server can lock itself out of its SQLite: one request has written and waits for the event
+            # loop to commit, while another one blocks that loop with a write of its own. Nothing was changed.
+            locked = answer.status_code == requests.codes.server_error and "Database error" in answer.text
+            if not (locked and tries_left):
+                break
         if not answer.ok:
             raise Refused(f"{method} {path} was answered {answer.status_code}: {answer.text}", answer.status_code)
         entries: dict[str, Any] = answer.json()

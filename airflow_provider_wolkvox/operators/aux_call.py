@@ -172,16 +172,18 @@ class AuxCallOperator(InLane, BaseOperator):
         except OutcomeUnknown as failure:
             ledger.leave_open(failure.why)
             return self._resolve(ledger, ledger.last, context)
-        except ValueError as wrong:
-            ledger.not_sent(str(wrong))
-            self._fail(str(wrong))
         except AirflowFailException:
             # The last look said no, and has written what it knows.
             raise
         except Exception as failure:
-            # Such as a connection that Airflow does not have, or a store that is down. What was sent has
-            # an answer or is an OutcomeUnknown, so here nothing was.
-            ledger.not_sent(type(failure).__name__)
+            # Such as a number that cannot be right, a connection that Airflow does not have, a store that is
+            # down. Once an intent stands, what an exception of any other kind proves is nothing.
+            if ledger.is_open:
+                ledger.leave_open(type(failure).__name__)
+                raise
+            ledger.not_sent(str(failure) if isinstance(failure, ValueError) else type(failure).__name__)
+            if isinstance(failure, ValueError):
+                self._fail(str(failure))
             raise
         ledger.accept(call.conn_id)
         self.log.info(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from unittest import mock
 from uuid import uuid4
 
 import airflow
@@ -12,6 +13,8 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from interruptions import Interruption, quick_waits
 from task_runner import ProcessKilled, Run, Server, run_try
 
+from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
+from airflow_provider_wolkvox.operators import aux_call
 from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
 from airflow_provider_wolkvox.simulator import Simulator
 
@@ -241,6 +244,24 @@ def test_a_task_that_failed_before_it_could_call_is_cleared_and_calls(monkeypatc
         assert unrendered.state == "failed"
         assert not server.store
         assert attempt(server, try_number=3, max_tries=2).state == "success"
+        assert sim.rings == {PHONE: 1}
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ValueError, OSError])
+def test_an_exception_of_any_kind_after_the_request_leaves_the_outcome_unknown(monkeypatch, error):
+    class FailsAfterTheReply(WolkvoxHook):
+        def aux_call(self, *args, **kwargs):
+            super().aux_call(*args, **kwargs)
+            raise error("in a hook of somebody's own")
+
+    with one_call(monkeypatch) as (sim, server):
+        with mock.patch.object(aux_call, "WolkvoxHook", FailsAfterTheReply):
+            attempt(server, retries=2)
+        assert server.store["wolkvox_call"]["state"] == "intent"
+        second = attempt(server, try_number=2, retries=2)
+        assert second.state == "failed"
+        assert "unknown" in str(second.error)
+        assert attempt(server, try_number=3, retries=2, max_tries=4).state == "failed"
         assert sim.rings == {PHONE: 1}
 
 

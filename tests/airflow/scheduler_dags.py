@@ -1,0 +1,67 @@
+"""The DAGs of `test_real_scheduler`, copied into a real Airflow; the tests import the numbers from here."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import dag
+
+from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
+
+# Each test has a lane of its own, so that one test's calls are not another's.
+PARALLEL_LANE = "wolkvox_parallel"
+AGAIN_LANE = "wolkvox_again"
+WAITING_LANE = "wolkvox_waiting"
+CATCHUP_LANE = "wolkvox_catchup"
+
+PARALLEL_PLAIN = 2
+PARALLEL_MAPPED = 3
+AGAIN_PHONE = "3005550201"
+AGAIN_MAPPED = ("3005550202", "3005550203")
+WAITING_PHONE = "3005550301"
+CATCHUP_PHONE = "3005550401"
+
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+CATCHUP_FROM = TODAY - timedelta(days=30)
+# Due two days ago: by `max_age`, 24 hours, even the last run comes too late.
+CATCHUP_TO = TODAY - timedelta(days=2)
+
+
+@dag(schedule=None)
+def scheduler_parallel():
+    # Each DAG run has its own customers, so that every ring can be told to belong to one of them.
+    phone = "{{ dag_run.conf['customers'] }}"
+    for number in range(PARALLEL_PLAIN):
+        AuxCallOperator(
+            task_id=f"plain_{number}",
+            agent_id="10001",
+            customer_phone=f"{phone}{number:02d}",
+            wolkvox_conn_id=PARALLEL_LANE,
+        )
+    AuxCallOperator.partial(task_id="mapped", agent_id="10002", wolkvox_conn_id=PARALLEL_LANE).expand(
+        customer_phone=[f"{phone}{PARALLEL_PLAIN + number:02d}" for number in range(PARALLEL_MAPPED)]
+    )
+
+
+@dag(schedule=None)
+def scheduler_again():
+    AuxCallOperator(task_id="plain", agent_id="10001", customer_phone=AGAIN_PHONE, wolkvox_conn_id=AGAIN_LANE)
+    AuxCallOperator.partial(task_id="mapped", agent_id="10002", wolkvox_conn_id=AGAIN_LANE).expand(
+        customer_phone=list(AGAIN_MAPPED)
+    )
+
+
+@dag(schedule=None)
+def scheduler_waiting():
+    AuxCallOperator(task_id="call", agent_id="10001", customer_phone=WAITING_PHONE, wolkvox_conn_id=WAITING_LANE)
+
+
+@dag(schedule="@daily", start_date=CATCHUP_FROM, end_date=CATCHUP_TO, catchup=True, max_active_runs=4)
+def scheduler_catchup():
+    AuxCallOperator(task_id="call", agent_id="10001", customer_phone=CATCHUP_PHONE, wolkvox_conn_id=CATCHUP_LANE)
+
+
+scheduler_parallel()
+scheduler_again()
+scheduler_waiting()
+scheduler_catchup()
