@@ -145,26 +145,31 @@ def release(args: argparse.Namespace) -> None:
 
 
 def look_up(args: argparse.Namespace) -> None:
-    """Print what wolkvox's reports hold of an agent's calls with a customer; exit with 1 if nothing."""
-    from airflow_provider_wolkvox.api import WolkvoxError
-    from airflow_provider_wolkvox.api.arguments import masked
+    """Print what wolkvox's reports hold of an agent's calls with a customer.
+
+    Exits with 1 if they hold nothing, with 2 if they could not be read.
+    """
+    from airflow.providers.common.compat.sdk import AirflowException
+
+    from airflow_provider_wolkvox.api import WolkvoxError, arguments
     from airflow_provider_wolkvox.calling.lateness import instant
     from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
 
     print("The token is used now, outside of its pool: run this while no call is under way.", file=sys.stderr)
     try:
         around = instant(args.around, "--around")
-        half = timedelta(minutes=args.minutes)
+        half = timedelta(seconds=arguments.seconds(args.minutes * 60, "--minutes"))
         with WolkvoxHook(args.conn_id).get_conn() as wolkvox:
             calls = wolkvox.reported_calls(args.agent, args.phone, around - half, around + half)
-    except (ValueError, WolkvoxError) as wrong:
-        raise SystemExit(str(wrong)) from None
+    except (ValueError, WolkvoxError, AirflowException) as wrong:
+        print(wrong, file=sys.stderr)
+        raise SystemExit(2) from None
     rows = [
         {
             "began": f"{call.at:%Y-%m-%d %H:%M:%S %Z}",
             "report": call.report,
             "agent": call.agent_id,
-            "customer": masked(call.phone),
+            "customer": arguments.masked(call.phone),
             "kind": call.type_interaction,
             "result": call.result,
             "seconds": "" if call.seconds is None else call.seconds,

@@ -12,8 +12,8 @@ from typing import Any, Self
 
 from airflow_provider_wolkvox.api import arguments
 from airflow_provider_wolkvox.api.envelope import Envelope
-from airflow_provider_wolkvox.api.errors import NotSent, Refused, TokenBusy
-from airflow_provider_wolkvox.api.records import SERVER_TIME, AuxCall, ReportedCall, TokenInfo, rows_of
+from airflow_provider_wolkvox.api.errors import NotSent, Refused, TokenBusy, WolkvoxError
+from airflow_provider_wolkvox.api.records import SERVER_TIME, AuxCall, ReportedCall, TokenInfo, is_sum, rows_of
 from airflow_provider_wolkvox.api.transport import Transport
 from airflow_provider_wolkvox.api.windows import whole
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 # GUESSES for finding an auxiliary call in the reports; none of this is documented.
 # By how much wolkvox's clock may be behind this machine's.
-CLOCK_SKEW = timedelta(minutes=1)
+CLOCK_SKEW = timedelta(seconds=10)
 # How long after the request its call may begin to ring.
 LONGEST_START = timedelta(minutes=10)
 # What an auxiliary call is certainly not: above all not the predictive call that it follows, which has
@@ -174,24 +174,39 @@ class WolkvoxClient:
         :param since: the first instant at which the call may have begun, aware
         :param until: the last one, aware
         :raises ValueError: an argument cannot be right; nothing was sent
-        :raises WolkvoxError: a report could not be read
+        :raises WolkvoxError: a report could not be read, and no other one shows a call
         """
         agent, phone = arguments.agent_id(agent_id), arguments.phone(customer_phone)
+        if since.tzinfo is None or until.tzinfo is None or until < since:
+            raise ValueError("since and until must have a time zone, and until must not be before since")
         reports: tuple[tuple[str, str, dict[str, str] | None], ...] = (
             ("real_time.php", "calls_last_10", None),
             ("reports_manager.php", "cdr_1", {}),
             ("reports_manager.php", "cdr_5", {}),
             ("reports_manager.php", "agent_2", {"agent_id": agent}),
         )
-        found = [
-            call
-            for file, report, parameters in reports
-            for row in self._rows(file, report, parameters, since, until)
-            if (call := ReportedCall.from_row(report, row)).agent_id == agent
-            and arguments.same_number(call.phone, phone, self._dial_prefix)
-            and call.at is not None
-            and since.replace(microsecond=0) <= call.at <= until
-        ]
+        found: list[ReportedCall] = []
+        unread: list[WolkvoxError] = []
+        for file, report, parameters in reports:
+            try:
+                calls = [
+                    ReportedCall.from_row(report, row) for row in self._rows(file, report, parameters, since, until)
+                ]
+            except WolkvoxError as failure:
+                # The others may show the call all the same.
+                log.warning("A report could not be read: %s", failure)
+                unread.append(failure)
+                continue
+            found += [
+                call
+                for call in calls
+                if call.agent_id == agent
+                and arguments.same_number(call.phone, phone, self._dial_prefix)
+                and call.at is not None
+                and since.replace(microsecond=0) <= call.at <= until
+            ]
+        if unread and not found:
+            raise unread[0]
         return sorted(found, key=lambda call: call.at or since)
 
     def find_aux_call(self, agent_id: str | int, customer_phone: str | int, sent_at: datetime) -> ReportedCall | None:
@@ -201,8 +216,15 @@ class WolkvoxClient:
 
         :param sent_at: when the request was handed over, by this machine's clock, aware
         """
-        calls = self.reported_calls(agent_id, customer_phone, sent_at - CLOCK_SKEW, sent_at + LONGEST_START)
-        return next((call for call in calls if call.type_interaction not in OTHER_INTERACTIONS and call.conn_id), None)
+        earliest = (sent_at - CLOCK_SKEW).replace(microsecond=0)
+        calls = [
+            call
+            for call in self.reported_calls(agent_id, customer_phone, earliest, sent_at + LONGEST_START)
+            if call.type_interaction not in OTHER_INTERACTIONS and call.conn_id and call.began >= earliest
+        ]
+        # The first from the request on, to the second; one from before it only where there is no other.
+        from_request_on = [call for call in calls if call.began >= sent_at.replace(microsecond=0)]
+        return min(from_request_on or calls, key=lambda call: abs(call.began - sent_at), default=None)
 
     def check_reachable(self) -> None:
         """Connect to the server (name, TCP, TLS) and hang up before a byte of a request is sent.
@@ -247,7 +269,9 @@ class WolkvoxClient:
                 raise
             return rows_of(answer.data)
 
-        return fetch(since, until) if parameters is None else whole(fetch, since, until)
+        # The sums at a report's end count for whether a reply is full.
+        rows = fetch(since, until) if parameters is None else whole(fetch, since, until)
+        return (row for row in rows if not is_sum(row))
 
     def _send(
         self,

@@ -93,6 +93,18 @@ class ReportedCall:
     result: str
     seconds: int | None
 
+    @property
+    def began(self) -> datetime:
+        """When the call itself began: `agent_2` dates the agent's states in it, and `conn_id` holds the call's time.
+
+        GUESS: the third part of a `conn_id` is the Unix time at which the call began, as in the vendor's sample.
+        """
+        moments = [] if self.at is None else [self.at]
+        parts = self.conn_id.split(".")
+        if len(parts) == 4 and re.fullmatch("[0-9]{10}", parts[2]):
+            moments.append(datetime.fromtimestamp(int(parts[2]), SERVER_TIME))
+        return min(moments, default=datetime.min.replace(tzinfo=SERVER_TIME))
+
     @classmethod
     def from_row(cls, report: str, row: dict[str, Any]) -> Self:
         """Make the record from a row of one of the four reports."""
@@ -110,14 +122,20 @@ class ReportedCall:
 
 
 def rows_of(data: Any) -> list[dict[str, Any]]:
-    """Return a report's rows without the sums that it adds at the end."""
+    """Return a report's rows, with the sums that it may have at its end."""
     rows = data if isinstance(data, list) else []
-    return [row for row in rows if isinstance(row, dict) and row.get("agent_name") != "TOTAL"]
+    return [row for row in rows if isinstance(row, dict)]
+
+
+def is_sum(row: dict[str, Any]) -> bool:
+    """Return whether a row holds a report's sums [doc]."""
+    return row.get("agent_name") == "TOTAL"
 
 
 def _text(row: dict[str, Any], key: str) -> str:
-    value = str(row.get(key) or "").strip()
-    return "" if value == "-" else value
+    value = row.get(key)
+    text = "" if value is None else str(value).strip()
+    return "" if text == "-" else text
 
 
 def _result(row: dict[str, Any]) -> str:

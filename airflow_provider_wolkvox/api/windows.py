@@ -7,7 +7,7 @@ reply is a truncated one, so its window is halved until none is full.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 Row = TypeVar("Row")
@@ -32,7 +32,8 @@ def whole(
     :param full: rows from which a reply counts as truncated
     :raises ValueError: the range ends before it begins, or one second alone fills a reply
     """
-    since, until = since.replace(microsecond=0), until.replace(microsecond=0)
+    # In UTC: reckoning in a zone of its own goes by the clock on the wall, which jumps twice a year.
+    since, until = (end.astimezone(UTC).replace(microsecond=0) for end in (since, until))
     if until < since:
         raise ValueError(f"the range ends ({until.isoformat()}) before it begins ({since.isoformat()})")
     start = since

@@ -125,6 +125,12 @@ class AuxCallOperator(InLane, BaseOperator):
             self._fail(f"What the ledger holds cannot be read: {wrong}. No call was made. {self._release(context)}.")
         if entry is None:
             self._require_that_none_was_forgotten(ledger, context)
+        elif entry.state in (State.ACCEPTED, State.INTENT) and entry.phone != self._shown():
+            self._fail(
+                f"An earlier run of this task was for another customer: {entry}. Which customer stands behind a task "
+                "must not change once it has called (a mapped task's list changed its order?). No call was made. "
+                f"{self._release(context)}."
+            )
         elif entry.state is State.ACCEPTED:
             self.log.info(
                 "This call was already made: %s. No phone rings now; its conn_id is returned. %s.",
@@ -145,9 +151,8 @@ class AuxCallOperator(InLane, BaseOperator):
             TokenBusy,
             WolkvoxError,
         )
-        from airflow_provider_wolkvox.api.arguments import masked
 
-        shown = masked(str(self.customer_phone))
+        shown = self._shown()
 
         def last_look() -> None:
             _require_running(context)
@@ -227,9 +232,10 @@ class AuxCallOperator(InLane, BaseOperator):
                 ledger.accept(found.conn_id)
                 self.log.info("The call was made: report %s shows it with conn_id %s.", found.report, found.conn_id)
                 return found.conn_id
-            again_at = datetime.now(UTC) + LOOK_UP_EVERY
+            now, last_look = datetime.now(UTC), intent.at + self.look_up_timeout
             # Without a ledger, nothing would be known any more after the pause.
-            if ledger.remembers and again_at < intent.at + self.look_up_timeout:
+            if ledger.remembers and now < last_look:
+                again_at = min(now + LOOK_UP_EVERY, last_look)
                 self.log.info("No report shows the call yet. Looking again at %s.", f"{again_at:%H:%M:%S} UTC")
                 from airflow.exceptions import AirflowRescheduleException
 
@@ -244,10 +250,15 @@ class AuxCallOperator(InLane, BaseOperator):
         from airflow_provider_wolkvox.api import WolkvoxError
 
         try:
-            return self.hook.find_aux_call(self.agent_id, self.customer_phone, intent.at)
+            return self.hook.find_aux_call(intent.agent_id, self.customer_phone, intent.at)
         except (WolkvoxError, ValueError) as failure:
             self.log.warning("The reports could not be read: %s", failure)
             return None
+
+    def _shown(self) -> str:
+        from airflow_provider_wolkvox.api.arguments import masked
+
+        return masked(str(self.customer_phone))
 
     def _release(self, context: Context) -> str:
         ti = context["ti"]
@@ -266,6 +277,10 @@ class AuxCallOperator(InLane, BaseOperator):
                 check(value)
         if self.on_unknown not in get_args(OnUnknown):
             raise ValueError(f"on_unknown={self.on_unknown!r} is none of {', '.join(map(repr, get_args(OnUnknown)))}")
+        for name in ("look_up_timeout", "max_age", "ledger_retention"):
+            length = getattr(self, name)
+            if not isinstance(length, timedelta) and (length is not None or name == "look_up_timeout"):
+                raise ValueError(f"{name}={length!r} is no timedelta")
         if isinstance(self.call_before, datetime) or _is_literal(self.call_before):
             instant(self.call_before, "call_before")
 

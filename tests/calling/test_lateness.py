@@ -118,7 +118,7 @@ def test_the_reason_tells_both_instants_with_their_zones():
     )
     assert too_late(SIX, call_before=None, due=SIX - timedelta(days=2), max_age=timedelta(days=1)) == (
         "it is 2026-11-22 18:00:00-05:00, and the call was due at 2026-11-20 18:00:00-05:00, "
-        "more than 1 day, 0:00:00 ago (max_age)"
+        "1 day, 0:00:00 ago or more (max_age)"
     )
 
 
@@ -162,14 +162,12 @@ WALL_CLOCK = (
 )
 
 
-@pytest.mark.xfail(strict=True, reason=WALL_CLOCK)
 def test_a_day_has_24_hours_on_the_day_on_which_the_clock_is_put_back():
     due = datetime(2026, 10, 24, 12, tzinfo=ZoneInfo("Europe/Madrid"))
     now = due.astimezone(UTC) + timedelta(hours=24)
     assert too_late(now, call_before=None, due=due, max_age=timedelta(hours=24))
 
 
-@pytest.mark.xfail(strict=True, reason="two instants of one zone are compared by the wall clock; right: in UTC")
 def test_the_second_half_past_two_of_that_night_is_later_than_the_first_quarter_to_three():
     madrid = ZoneInfo("Europe/Madrid")
     limit = datetime(2026, 10, 25, 2, 45, tzinfo=madrid)
@@ -177,11 +175,5 @@ def test_the_second_half_past_two_of_that_night_is_later_than_the_first_quarter_
     assert too_late(now, call_before=limit, due=None, max_age=None)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=OverflowError,
-    reason="due + max_age leaves the calendar; right: compare now - due with max_age, since timedelta.max is a "
-    "natural way to write 'for ever'",
-)
 def test_the_greatest_max_age_is_no_limit():
     assert too_late(SIX, call_before=None, due=SIX, max_age=timedelta.max) is None
