@@ -34,8 +34,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave Airflow's UI running until Ctrl-C")
     keep = parser.parse_args().keep
-    # `kill` and a closed terminal end the demo as Ctrl-C does: with everything stopped.
-    for name in (signal.SIGTERM, signal.SIGHUP):
+    # `kill` and a closed terminal end the demo as Ctrl-C does, in the background too: with everything stopped.
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.default_int_handler)
 
     # Where the output is no terminal (a log, CI), rich would take 80 columns and cut the ids.
