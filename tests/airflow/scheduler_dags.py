@@ -6,13 +6,18 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import dag
 
+from airflow_provider_wolkvox.operators import aux_call
 from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
+
+# Nobody waits five minutes for a test.
+aux_call.LOOK_UP_EVERY = timedelta(seconds=3)
 
 # Each test has a lane of its own, so that one test's calls are not another's.
 PARALLEL_LANE = "wolkvox_parallel"
 AGAIN_LANE = "wolkvox_again"
 WAITING_LANE = "wolkvox_waiting"
 CATCHUP_LANE = "wolkvox_catchup"
+LOOK_UP_LANE = "wolkvox_look_up"
 
 PARALLEL_PLAIN = 2
 PARALLEL_MAPPED = 3
@@ -20,6 +25,8 @@ AGAIN_PHONE = "3005550201"
 AGAIN_MAPPED = ("3005550202", "3005550203")
 WAITING_PHONE = "3005550301"
 CATCHUP_PHONE = "3005550401"
+LOOK_UP_PHONE = "3005550501"
+LOOK_UP_NEXT_PHONE = "3005550502"
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 CATCHUP_FROM = TODAY - timedelta(days=30)
@@ -61,7 +68,21 @@ def scheduler_catchup():
     AuxCallOperator(task_id="call", agent_id="10001", customer_phone=CATCHUP_PHONE, wolkvox_conn_id=CATCHUP_LANE)
 
 
+@dag(schedule=None)
+def scheduler_look_up():
+    AuxCallOperator(
+        task_id="looked_up",
+        agent_id="10001",
+        customer_phone=LOOK_UP_PHONE,
+        wolkvox_conn_id=LOOK_UP_LANE,
+        on_unknown="look_up",
+        priority_weight=2,
+    )
+    AuxCallOperator(task_id="next", agent_id="10002", customer_phone=LOOK_UP_NEXT_PHONE, wolkvox_conn_id=LOOK_UP_LANE)
+
+
 scheduler_parallel()
 scheduler_again()
 scheduler_waiting()
 scheduler_catchup()
+scheduler_look_up()

@@ -21,6 +21,9 @@ from scheduler_dags import (
     CATCHUP_LANE,
     CATCHUP_PHONE,
     CATCHUP_TO,
+    LOOK_UP_LANE,
+    LOOK_UP_NEXT_PHONE,
+    LOOK_UP_PHONE,
     PARALLEL_LANE,
     PARALLEL_MAPPED,
     PARALLEL_PLAIN,
@@ -38,7 +41,7 @@ EXAMPLE = HERE.parents[1] / "example_dags" / "wolkvox_aux_call.py"
 
 EXAMPLE_LANE = "wolkvox_default"
 EXAMPLE_PHONES = {"3005550101", "3005550102", "3005550103", "3005550104"}
-LANES = (EXAMPLE_LANE, PARALLEL_LANE, AGAIN_LANE, CATCHUP_LANE, WAITING_LANE)
+LANES = (EXAMPLE_LANE, PARALLEL_LANE, AGAIN_LANE, CATCHUP_LANE, LOOK_UP_LANE, WAITING_LANE)
 
 # Long enough that two requests let through together would meet; the scheduler starts two within 0.1 s.
 SERVER_SECONDS = 0.3
@@ -269,3 +272,21 @@ def test_no_log_holds_a_token_or_a_whole_phone_number(airflow, lanes):
     found = [(file, secret) for file, content in contents.items() for secret, text in wanted.items() if text in content]
 
     assert found == []
+
+
+def test_a_look_up_gives_the_lane_back_between_its_looks_and_finds_the_call_that_rang(airflow, lanes):
+    dag_id, simulator = "scheduler_look_up", lanes[LOOK_UP_LANE]
+    simulator.hold_reports()
+    simulator.fault("drop_after_ringing", phone=LOOK_UP_PHONE)
+    run_id = airflow.trigger(dag_id)
+    airflow.wait_for_task(dag_id, run_id, "looked_up", ["up_for_reschedule"], timeout=120)
+    # No report shows the call yet, and the next one in the lane is made all the same.
+    airflow.wait_for_task(dag_id, run_id, "next", ["success"], timeout=120)
+
+    simulator.release_reports()
+    assert airflow.wait_for_run(dag_id, run_id, timeout=180) == "success"
+    assert simulator.rings == {LOOK_UP_PHONE: 1, LOOK_UP_NEXT_PHONE: 1}
+    [rang] = [call.conn_id for call in simulator.calls if call.phone == LOOK_UP_PHONE]
+    assert airflow.xcom(dag_id, run_id, "looked_up", "conn_id") == rang
+    assert airflow.task_instance(dag_id, run_id, "looked_up").try_number == 1
+    assert simulator.stats().greatest_simultaneous == 1
