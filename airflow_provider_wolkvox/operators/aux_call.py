@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeGuard, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeGuard, get_args
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from airflow_provider_wolkvox.ledger import Entry
 
 OnUnknown = Literal["fail", "look_up"]
-
-# The vendor recommends at most one request for reports every five minutes [doc].
-LOOK_UP_EVERY = timedelta(minutes=5)
 
 RELEASE = (
     "To ring on purpose, and only then: `airflow wolkvox release {dag_id} {run_id} {task_id}{map_index} --yes`, "
@@ -70,6 +67,9 @@ class AuxCallOperator(InLane, BaseOperator):
 
     template_fields: Sequence[str] = ("agent_id", "customer_phone", "wolkvox_conn_id", "call_before")
     ui_color = "#e7f3ec"
+
+    # The vendor recommends at most one request for reports every five minutes [doc].
+    look_up_every: ClassVar[timedelta] = timedelta(minutes=5)
 
     def __init__(
         self,
@@ -235,7 +235,7 @@ class AuxCallOperator(InLane, BaseOperator):
             now, last_look = datetime.now(UTC), intent.at + self.look_up_timeout
             # Without a ledger, nothing would be known any more after the pause.
             if ledger.remembers and now < last_look:
-                again_at = min(now + LOOK_UP_EVERY, last_look)
+                again_at = min(now + self.look_up_every, last_look)
                 self.log.info("No report shows the call yet. Looking again at %s.", f"{again_at:%H:%M:%S} UTC")
                 from airflow.exceptions import AirflowRescheduleException
 
