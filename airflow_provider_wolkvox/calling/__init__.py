@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_provider_wolkvox.calling.countries import Rule
-    from airflow_provider_wolkvox.calling.hours import CallingHours, NeverOpens
+    from airflow_provider_wolkvox.calling.hours import CallingHours, JointHours, NeverOpens
 
 # Resolved on first use: what a DAG file needs while it is parsed must not pay for the rest.
 _HOMES = {
     "CallingHours": "hours",
+    "JointHours": "hours",
     "NeverOpens": "hours",
     "Rule": "countries",
 }
 
-__all__ = ["CallingHours", "NeverOpens", "Rule"]
+__all__ = ["CallingHours", "JointHours", "NeverOpens", "Rule"]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,11 +8,11 @@ open twice; one that is skipped does not exist.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeAlias
 from zoneinfo import ZoneInfo
 
 from airflow_provider_wolkvox.calling.countries import (
@@ -49,6 +49,9 @@ class CallingHours:
         hours.is_open(now)      # False
         hours.why_closed(now)   # 'after 19:00 in America/Bogota'
         hours.next_open(now)    # the first instant from now at which it is open
+
+    `hours & other` is open only where both are, and `hours.in_zones(zones)` only where it is open by the
+    clock of each zone.
 
     Immutable, equal and hashable by value. `repr` is an expression that makes it again; so is what
     `serialize` returns, for `deserialize`, in plain JSON.
@@ -183,6 +186,21 @@ class CallingHours:
             start = end
         raise NeverOpens(f"nothing opens within {HORIZON.days} days from {at.isoformat()}: {self!r}")
 
+    def in_zones(self, zones: Iterable[str]) -> Hours:
+        """Return these hours by other clocks: open only where they are open in every one of the zones.
+
+        For a customer who may be in any of several zones. Hours that do not follow the customer, such as the
+        team's own, are joined afterwards: `law.in_zones(zones) & team`.
+
+        :param zones: IANA time zones, at least one
+        :raises ValueError: an unknown zone, or none
+        """
+        return _joint(replace(self, timezone=_zone(zone)) for zone in _named(zones))
+
+    def __and__(self, other: Hours) -> Hours:
+        """Return hours that are open only where both are."""
+        return _joint((self, other)) if isinstance(other, (CallingHours, JointHours)) else NotImplemented
+
     def serialize(self) -> dict[str, Any]:
         """Return what `deserialize` takes, in plain JSON.
 
@@ -271,6 +289,108 @@ class CallingHours:
 
     def _offset(self, at: datetime) -> timedelta:
         return self._wall(at).utcoffset() or timedelta()
+
+
+@dataclass(frozen=True, repr=False, slots=True)
+class JointHours:
+    """Several calling hours at once: open only where all of them are.
+
+    Made by `&` and by `in_zones`::
+
+        hours = law & CallingHours.weekly({"mon-fri": "09:00-17:00"}, timezone="America/Bogota")
+
+    Asked like `CallingHours`. Equal and hashable by value, whatever the order in which they were joined;
+    `repr` is an expression that makes it again, and so is what `serialize` returns, for `deserialize`.
+
+    :param all_of: two or more different hours, in the order of their `repr`
+    """
+
+    all_of: tuple[CallingHours, ...]
+
+    __version__: ClassVar[int] = 1
+
+    def is_open(self, at: datetime) -> bool:
+        """Return whether a customer may be called at an instant.
+
+        :raises ValueError: as for `CallingHours.is_open`
+        """
+        return all(hours.is_open(at) for hours in self.all_of)
+
+    def why_closed(self, at: datetime) -> str | None:
+        """Return why the first of them that is closed at an instant is, None if it is open.
+
+        :raises ValueError: as for `is_open`
+        """
+        return next((why for hours in self.all_of if (why := hours.why_closed(at)) is not None), None)
+
+    def next_open(self, at: datetime) -> datetime:
+        """Return the first instant from `at` on at which all are open: `at` itself, or a later one in UTC.
+
+        :raises NeverOpens: they are never open together within `HORIZON`
+        :raises ValueError: as for `is_open`
+        """
+        if self.is_open(at):
+            return at
+        opens = _utc(at)
+        last = opens + HORIZON
+        try:
+            # Each may only put it off; where none does, all are open.
+            while opens < last:
+                earlier = opens
+                for hours in self.all_of:
+                    opens = hours.next_open(opens)
+                if opens == earlier:
+                    return opens
+        except NeverOpens:
+            pass
+        raise NeverOpens(f"nothing opens within {HORIZON.days} days from {at.isoformat()}: {self!r}")
+
+    def in_zones(self, zones: Iterable[str]) -> Hours:
+        """Return these hours by other clocks: each of them, in every one of the zones.
+
+        :param zones: IANA time zones, at least one
+        :raises ValueError: an unknown zone, or none
+        """
+        zones = _named(zones)
+        return _joint(hours.in_zones(zones) for hours in self.all_of)
+
+    def __and__(self, other: Hours) -> Hours:
+        """Return hours that are open only where both are."""
+        return _joint((self, other)) if isinstance(other, (CallingHours, JointHours)) else NotImplemented
+
+    def serialize(self) -> dict[str, Any]:
+        """Return what `deserialize` takes, in plain JSON."""
+        return {"all_of": [hours.serialize() for hours in self.all_of]}
+
+    @staticmethod
+    def deserialize(data: dict[str, Any], version: int = 1) -> JointHours:
+        """Return the hours that `serialize` described."""
+        if version > JointHours.__version__:
+            raise ValueError(f"these calling hours were written by a newer version ({version}) of this provider")
+        return JointHours(tuple(CallingHours.deserialize(hours) for hours in data["all_of"]))
+
+    def __repr__(self) -> str:
+        return " & ".join(map(repr, self.all_of))
+
+
+Hours: TypeAlias = CallingHours | JointHours
+"""Hours that can be asked when a customer may be called."""
+
+
+def _joint(together: Iterable[Hours]) -> Hours:
+    """Return hours that are open only where all are: each of them once, in an order that hangs on nothing else."""
+    single: set[CallingHours] = set()
+    for hours in together:
+        single.update(hours.all_of if isinstance(hours, JointHours) else (hours,))
+    ordered = tuple(sorted(single, key=repr))
+    return ordered[0] if len(ordered) == 1 else JointHours(ordered)
+
+
+def _named(zones: Iterable[str]) -> tuple[str, ...]:
+    named = (zones,) if isinstance(zones, str) else tuple(zones)
+    if not named:
+        raise ValueError("hours in no time zone at all would be open at any time: give at least one zone")
+    return named
 
 
 def _utc(at: datetime) -> datetime:
