@@ -2,10 +2,11 @@
 
 Example::
 
-    from airflow_provider_wolkvox.calling import CallingHours
+    from airflow_provider_wolkvox.calling import CallingHours, Rules, choose
 
     hours = CallingHours.for_country("CO", purpose="collection", timezone="America/Bogota")
     hours.is_open(now)
+    plan = choose(attempts, Rules(shorter_than=30, hours=hours), now, history=history, do_not_call=listed)
 """
 
 from __future__ import annotations
@@ -14,18 +15,49 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow_provider_wolkvox.calling.callbacks import Attempt, Callback, Plan, Reason, Rules, Skip, choose
     from airflow_provider_wolkvox.calling.countries import Rule
-    from airflow_provider_wolkvox.calling.hours import CallingHours, JointHours, NeverOpens
+    from airflow_provider_wolkvox.calling.hours import CallingHours, Hours, JointHours, NeverOpens
+    from airflow_provider_wolkvox.calling.phone import ZoneUnknown, hours_for_phone, same_customer_key, zones_of
 
 # Resolved on first use: what a DAG file needs while it is parsed must not pay for the rest.
 _HOMES = {
+    "Attempt": "callbacks",
+    "Callback": "callbacks",
     "CallingHours": "hours",
+    "Hours": "hours",
     "JointHours": "hours",
     "NeverOpens": "hours",
+    "Plan": "callbacks",
+    "Reason": "callbacks",
     "Rule": "countries",
+    "Rules": "callbacks",
+    "Skip": "callbacks",
+    "ZoneUnknown": "phone",
+    "choose": "callbacks",
+    "hours_for_phone": "phone",
+    "same_customer_key": "phone",
+    "zones_of": "phone",
 }
 
-__all__ = ["CallingHours", "JointHours", "NeverOpens", "Rule"]
+__all__ = [
+    "Attempt",
+    "Callback",
+    "CallingHours",
+    "Hours",
+    "JointHours",
+    "NeverOpens",
+    "Plan",
+    "Reason",
+    "Rule",
+    "Rules",
+    "Skip",
+    "ZoneUnknown",
+    "choose",
+    "hours_for_phone",
+    "same_customer_key",
+    "zones_of",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -135,7 +135,7 @@ class CallingHours:
 
         :raises ValueError: the instant has no time zone, or is in a year whose holidays nobody knows
         """
-        wall = self._wall(_utc(at))
+        wall = self._wall(utc(at))
         minute = wall.hour * 60 + wall.minute
         for window in self.week[wall.weekday()]:
             if window.start <= minute < window.end:
@@ -147,7 +147,7 @@ class CallingHours:
 
         :raises ValueError: as for `is_open`
         """
-        wall = self._wall(_utc(at))
+        wall = self._wall(utc(at))
         windows = self.week[wall.weekday()]
         if not windows:
             return f"{DAYS[wall.weekday()]} in {self.timezone}"
@@ -174,7 +174,7 @@ class CallingHours:
         """
         if self.is_open(at):
             return at
-        start = _utc(at)
+        start = utc(at)
         last = start + HORIZON
         while start < last:
             # Between two changes of the clocks the wall runs like UTC, so its windows can be read off it.
@@ -331,7 +331,7 @@ class JointHours:
         """
         if self.is_open(at):
             return at
-        opens = _utc(at)
+        opens = utc(at)
         last = opens + HORIZON
         try:
             # Each may only put it off; where none does, all are open.
@@ -393,7 +393,7 @@ def _named(zones: Iterable[str]) -> tuple[str, ...]:
     return named
 
 
-def _utc(at: datetime) -> datetime:
+def utc(at: datetime) -> datetime:
     """Return an instant as a plain datetime in UTC, whatever class (pendulum's too) and zone it comes in."""
     offset = at.utcoffset() if isinstance(at, datetime) else None
     if offset is None:
