@@ -14,11 +14,30 @@ from airflow_provider_wolkvox.api.errors import OutcomeUnknown, refusal
 ACCEPTED_CODES = frozenset({"200", "201", "202"})
 
 
+def _nothing_else(code: str, msg: str) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What, besides an accepted envelope, is an answer of one API.
+
+    :param is_answer: whether a 4xx envelope with this code and text is one all the same
+    :param bare_list: whether a list without an envelope is one
+    """
+
+    is_answer: Callable[[str, str], bool] = _nothing_else
+    bare_list: bool = False
+
+
+USUAL = Reading()
+
+
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """An answer that wolkvox marked as a success.
+    """An answer that wolkvox marked as a success, or that the API's `Reading` takes for an answer.
 
-    :param code: `"200"`, `"201"` or `"202"`
+    :param code: `"200"`, `"201"` or `"202"`; a 4xx only where the API's `Reading` says so
     :param msg: the server's text; do not rely on it (`aux_call` answers `Type has been successful`)
     :param data: the payload as JSON gave it, None if absent
     """
@@ -28,13 +47,16 @@ class Envelope:
     data: Any
 
 
-def read_envelope(api: str, status: int, body: bytes, present: Callable[[str], str]) -> Envelope:
+def read_envelope(
+    api: str, status: int, body: bytes | bytearray, present: Callable[[str], str], reading: Reading = USUAL
+) -> Envelope:
     """Return the envelope of an accepted request; raise what any other answer means.
 
     :param api: the API's name, for messages
     :param status: the HTTP status
     :param body: the answer's body, decoded from its transfer and content coding
     :param present: makes a server's text fit for logs
+    :param reading: what else is an answer of this API
     :raises Refused: an envelope whose code is a 4xx, under HTTP 2xx or 4xx
     :raises OutcomeUnknown: 1xx, 3xx, 5xx; a body that is no envelope; status and code that
         contradict each other; a success with an `error`
@@ -47,6 +69,8 @@ def read_envelope(api: str, status: int, body: bytes, present: Callable[[str], s
         content = json.loads(body.decode("utf-8-sig", errors="replace"))
     except (ValueError, RecursionError):
         raise OutcomeUnknown(api, f"HTTP {status} came with a body that is not JSON") from None
+    if reading.bare_list and isinstance(content, list) and status < 300:
+        return Envelope("200", "", content)
     if not isinstance(content, dict) or "code" not in content:
         raise OutcomeUnknown(api, f"HTTP {status} came with JSON that is not wolkvox's envelope")
 
@@ -56,6 +80,8 @@ def read_envelope(api: str, status: int, body: bytes, present: Callable[[str], s
     msg = _text(content.get("msg"))
 
     if re.fullmatch(r"4[0-9]{2}", code):
+        if reading.is_answer(code, msg):
+            return Envelope(code, msg, content.get("data"))
         raise refusal(api, code, error, msg, present)
     if status < 300 and code in ACCEPTED_CODES and not error:
         return Envelope(code, msg, content.get("data"))

@@ -10,8 +10,9 @@ Two more things hang on that connection class:
 - The deadline. `timeout=` bounds one wait for bytes, not the exchange, so an answer that drips a
   byte at a time would never end. Every read here gets only what is left of the exchange's time.
 - Secrecy. The token, the phone number and every other parameter are added while the request is
-  written to the wire. `requests` and `urllib3` only ever see the address and the API's name, so
-  none of their exceptions and log lines, at any level, can repeat the rest.
+  written to the wire. `requests` and `urllib3` only ever see the address, the API's name and a body
+  of a write, which they neither log nor put into a message, so none of their exceptions and log
+  lines, at any level, can repeat the rest.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from urllib3.util.connection import create_connection
 
 from airflow_provider_wolkvox import __version__
 from airflow_provider_wolkvox.api import arguments
-from airflow_provider_wolkvox.api.envelope import Envelope, read_envelope
+from airflow_provider_wolkvox.api.envelope import USUAL, Envelope, Reading, read_envelope
 from airflow_provider_wolkvox.api.errors import NotSent, OutcomeUnknown
 
 USER_AGENT = f"airflow-provider-wolkvox/{__version__}"
@@ -149,6 +150,12 @@ class _MarkingConnection(HTTPConnection):
         self.sock.settimeout(exchange.left())
         exchange.sending = True
         super().endheaders(*args, **kwargs)
+
+    def send(self, data: Any) -> None:
+        # A body is a second write after the head; it has what the head left of the time.
+        if self.sock is not None:
+            self.sock.settimeout(self.wire.exchange.left())
+        super().send(data)
 
     def _bound_reading(self) -> None:
         # A proxy's answer to CONNECT is read through this as well.
@@ -269,30 +276,39 @@ class Transport:
         parameters: Mapping[str, str],
         before_sending: Callable[[], None] = lambda: None,
         secrets: Sequence[str] = (),
+        *,
+        body: bytes | None = None,
+        reading: Reading = USUAL,
     ) -> Envelope:
         """Send one request, once, and return the envelope of its success.
 
-        :param method: `POST` or `GET`
+        :param method: `GET`, `POST` or `PUT`
         :param file: the PHP file, such as `agentbox.php`
         :param api: the API's name, such as `aux_call`
         :param parameters: the other parameters; URL-encoded here, kept out of every message
         :param before_sending: called once the connection stands, right before the first byte; what it
             raises comes out of here unchanged, with nothing sent
         :param secrets: texts that no message may repeat, besides the token
+        :param body: JSON to send along, None for an empty body; kept out of every message
+        :param reading: what else than a success is an answer of this API
         :raises NotSent: nothing was handed to a connection
         :raises Refused: the API said no
         :raises OutcomeUnknown: the request was handed over and no readable answer came
         """
         with self._alone(api):
-            status, body = self._round_trip(
-                method, f"{self._address}/api/v2/{file}?api={api}", api, parameters, before_sending
+            status, answer = self._round_trip(
+                method, f"{self._address}/api/v2/{file}?api={api}", api, parameters, before_sending, body
             )
             try:
-                return read_envelope(api, status, body, lambda text: arguments.presentable(text, self._token, *secrets))
+                return read_envelope(api, status, answer, lambda text: self.presentable(text, *secrets), reading)
             except OutcomeUnknown:
                 # What answered may answer once more, late; the next call must not take that for its own.
                 self.close()
                 raise
+
+    def presentable(self, text: str, *secrets: str) -> str:
+        """Return a server's text without the token, `secrets` or whole numbers, fit for a log."""
+        return arguments.presentable(text, self._token, *secrets)
 
     @contextlib.contextmanager
     def _alone(self, api: str) -> Iterator[None]:
@@ -336,7 +352,8 @@ class Transport:
         api: str,
         parameters: Mapping[str, str],
         before_sending: Callable[[], None],
-    ) -> tuple[int, bytes]:
+        body: bytes | None,
+    ) -> tuple[int, bytearray]:
         if self.stopped:
             raise NotSent(api, STOPPED)
         now = time.monotonic()
@@ -348,20 +365,21 @@ class Transport:
             before_sending=before_sending,
         )
         try:
-            request = self._session.prepare_request(requests.Request(method, url))
+            headers = {} if body is None else {"Content-Type": "application/json"}
+            request = self._session.prepare_request(requests.Request(method, url, headers, data=body))
             settings: dict[str, Any] = dict(self._session.merge_environment_settings(request.url, {}, True, None, None))
             # Past the session's own `send`, which knows redirects, straight to the adapter, which does not.
             # The connection bounds every wait by itself; `timeout` only replaces "for ever".
             adapter = self._session.get_adapter(url)
             with adapter.send(request, timeout=self._total_timeout, **settings) as response:
-                body = _whole_body(response)
+                answer = _whole_body(response)
             self.idle_since = time.monotonic()
         except Exception as error:
             if exchange.vetoed_by is not None:
                 raise exchange.vetoed_by from None
             why = self._reason(error)
         else:
-            return response.status_code, body
+            return response.status_code, answer
         # Raised out here, so that no chained exception travels along with it.
         raise OutcomeUnknown(api, why) if exchange.sending else NotSent(api, why)
 
@@ -440,13 +458,13 @@ def _require_open(sock: Any) -> None:
                 raise ConnectionResetError(errno.ECONNRESET, "closed by the server")
 
 
-def _whole_body(response: requests.Response) -> bytes:
+def _whole_body(response: requests.Response) -> bytearray:
     body = bytearray()
     for piece in response.iter_content(64 * 1024):
         body += piece
         if len(body) > LONGEST_REPLY:
             raise _TooLong
-    return bytes(body)
+    return body
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
