@@ -14,7 +14,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_provider_wolkvox.api.client import Resend, WolkvoxClient
+    from airflow_provider_wolkvox.api.campaign_records import (
+        AddedRecords,
+        CampaignInfo,
+        CampaignNow,
+        CampaignRecord,
+        CampaignTotal,
+        Dial,
+        PreviewCall,
+    )
+    from airflow_provider_wolkvox.api.client import WolkvoxClient
     from airflow_provider_wolkvox.api.errors import (
         ApiUnavailable,
         NotSent,
@@ -26,16 +35,48 @@ if TYPE_CHECKING:
         TokenQuotaExceeded,
         WolkvoxError,
     )
-    from airflow_provider_wolkvox.api.records import AuxCall, ReportedCall, TokenInfo
+    from airflow_provider_wolkvox.api.operation_records import (
+        ActivityCode,
+        AgentEvent,
+        AgentInfo,
+        AgentNow,
+        DoNotCall,
+        Law2300Contact,
+    )
+    from airflow_provider_wolkvox.api.records import (
+        AuxCall,
+        ConnectedCall,
+        DispositionCall,
+        ReportedCall,
+        TokenInfo,
+        UnconnectedCall,
+    )
+    from airflow_provider_wolkvox.api.sending import Resend
 
 # Resolved on first use: a DAG file that needs only an error class or an argument check
 # must not pay for importing `requests` while it is parsed.
 _HOMES = {
     "WolkvoxClient": "client",
-    "Resend": "client",
+    "Resend": "sending",
     "AuxCall": "records",
-    "TokenInfo": "records",
+    "ConnectedCall": "records",
+    "DispositionCall": "records",
     "ReportedCall": "records",
+    "TokenInfo": "records",
+    "UnconnectedCall": "records",
+    "AddedRecords": "campaign_records",
+    "CampaignInfo": "campaign_records",
+    "CampaignNow": "campaign_records",
+    "CampaignRecord": "campaign_records",
+    "CampaignTotal": "campaign_records",
+    "Dial": "campaign_records",
+    "PreviewCall": "campaign_records",
+    "ActivityCode": "operation_records",
+    "AgentEvent": "operation_records",
+    "AgentInfo": "operation_records",
+    "AgentNow": "operation_records",
+    "DoNotCall": "operation_records",
+    "Law2300Contact": "operation_records",
     "Outcome": "errors",
     "WolkvoxError": "errors",
     "NotSent": "errors",
@@ -48,11 +89,26 @@ _HOMES = {
 }
 
 __all__ = [
+    "ActivityCode",
+    "AddedRecords",
+    "AgentEvent",
+    "AgentInfo",
+    "AgentNow",
     "ApiUnavailable",
     "AuxCall",
+    "CampaignInfo",
+    "CampaignNow",
+    "CampaignRecord",
+    "CampaignTotal",
+    "ConnectedCall",
+    "Dial",
+    "DispositionCall",
+    "DoNotCall",
+    "Law2300Contact",
     "NotSent",
     "Outcome",
     "OutcomeUnknown",
+    "PreviewCall",
     "Refused",
     "ReportedCall",
     "Resend",
@@ -60,6 +116,7 @@ __all__ = [
     "TokenInfo",
     "TokenInvalid",
     "TokenQuotaExceeded",
+    "UnconnectedCall",
     "WolkvoxClient",
     "WolkvoxError",
 ]

@@ -7,7 +7,10 @@ No message repeats a token or a whole phone number.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from datetime import datetime
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 FEWEST_PHONE_DIGITS = 5
 MOST_PHONE_DIGITS = 20
@@ -21,6 +24,8 @@ _PUNCTUATION = re.compile(r"[ \t\u00a0\-.()\[\]]")
 _DIGITS = re.compile(r"[0-9]+")
 # Seven digits or more, however they are grouped.
 _LONG_NUMBER = re.compile(r"[0-9](?:[ \t\u00a0\-.()\[\]]*[0-9]){6,}")
+# Five digits or more, as a person's number of any kind has.
+_PERSONAL_NUMBER = re.compile(r"[0-9](?:[ \t\u00a0\-.()\[\]]*[0-9]){4,}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 # RFC 9110 section 5.5: visible ASCII is what a header value may hold everywhere; inner blanks
 # would be legal, but no token has them and a pasted line break or blank is always a mistake.
@@ -113,6 +118,55 @@ def phone(value: str | int) -> str:
     return digits
 
 
+def campaign_id(value: str | int, *, or_all: bool = False) -> str:
+    """Return a campaign's id as digits, or `all` where an API takes that."""
+    if or_all and value == "all":
+        return "all"
+    digits = _dialled(value, "campaign_id")
+    if not _DIGITS.fullmatch(digits):
+        raise ValueError(
+            f"campaign_id is not digits: give the campaign's number, such as '32841'{', or all' if or_all else ''}"
+        )
+    return digits
+
+
+def plain(value: str, name: str) -> str:
+    """Return a text that is not empty, without the white space around it."""
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be text, not {type(value).__name__}")
+    stripped = value.strip()
+    if not stripped:
+        raise ValueError(f"{name} is empty")
+    return stripped
+
+
+def one_of(value: str, choices: Collection[str], name: str) -> str:
+    """Return a word that an API knows, spelt as it spells it."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(sorted(choices))}")
+    return value
+
+
+def instants(since: datetime, until: datetime) -> None:
+    """Require two instants in order, each of which says in what zone it is."""
+    if not all(isinstance(end, datetime) and end.utcoffset() is not None for end in (since, until)):
+        raise ValueError("since and until must be datetimes with a time zone")
+    # As seconds: two datetimes of one zone are compared by its clock, which is put back once a year.
+    if until.timestamp() < since.timestamp():
+        raise ValueError(
+            f"until must not be before since: the range ends ({until.isoformat()}) before it begins "
+            f"({since.isoformat()})"
+        )
+
+
+def zone(value: str) -> ZoneInfo:
+    """Return the time zone of an IANA name."""
+    try:
+        return ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, TypeError, AttributeError, OSError):
+        raise ValueError("timezone is not the IANA name of a time zone, such as 'America/Bogota'") from None
+
+
 def same_number(reported: str, asked: str, prefix: str = "") -> bool:
     """Return whether a report's number is the one that was asked for, with the dial prefix or without.
 
@@ -146,6 +200,11 @@ def masked(number: str) -> str:
     """Return what of a number may be shown: its last four digits, or none if it has fewer than eight."""
     digits = "".join(_DIGITS.findall(str(number)))
     return f"***{digits[-4:]}" if len(digits) >= 8 else "***"
+
+
+def without_numbers(text: str) -> str:
+    """Return a text about one person in which every number of five digits and more is masked."""
+    return _PERSONAL_NUMBER.sub(lambda found: masked(found.group()), text)
 
 
 def presentable(text: str, *secrets: str) -> str:

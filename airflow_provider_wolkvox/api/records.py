@@ -1,15 +1,23 @@
-"""Typed rows, made once from the server's strings."""
+"""Calls and a token's quota as typed records, made once from the server's strings.
+
+Times are aware, in the zone of the report that they come from. What a report leaves empty is an empty
+text, or None where the field is no text.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Self
+from zoneinfo import ZoneInfo
+
+from airflow_provider_wolkvox.api import values
+from airflow_provider_wolkvox.api.values import CAMPAIGN_ID, Row
 
 # GUESS for all reports but campaign_3, of which the vendor says "always GMT-5": what other reports
-# answered fits GMT-5 too.
-SERVER_TIME = timezone(timedelta(hours=-5), "GMT-5")
+# answered fits GMT-5 too. The client's `timezone` is for operations where it does not.
+GMT_5 = ZoneInfo("America/Bogota")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +37,7 @@ class AuxCall:
     @classmethod
     def from_data(cls, data: Any, agent_id: str, accepted_at: datetime) -> AuxCall:
         """Make the record from an envelope's `data`; anything but an id in it means "no id"."""
-        conn_id = _row(data).get("conn_id")
+        conn_id = values.first_row(data).get("conn_id")
         known = isinstance(conn_id, (str, int)) and not isinstance(conn_id, bool)
         return cls(
             conn_id=str(conn_id).strip() if known else "",
@@ -58,19 +66,19 @@ class TokenInfo:
     @classmethod
     def from_data(cls, data: Any) -> TokenInfo:
         """Make the record from an envelope's `data`."""
-        row = _row(data)
+        row = values.first_row(data)
         return cls(
             description=str(row.get("description") or ""),
-            token_limit=_count(row.get("token_limit")),
-            token_use_today=_count(row.get("token_use_today")),
-            all_token_today=_count(row.get("all_token_today")),
-            available_consumption_options=_count(row.get("available_consumption_options")),
+            token_limit=values.count(row, "token_limit"),
+            token_use_today=values.count(row, "token_use_today"),
+            all_token_today=values.count(row, "all_token_today"),
+            available_consumption_options=values.count(row, "available_consumption_options"),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class ReportedCall:
-    """A call, or an agent's event in it, as one of wolkvox's reports shows it.
+    """A call, or an agent's event in it, as one of wolkvox's reports shows it: what a look-up needs of them all.
 
     :param report: the report: `cdr_1` (connected), `cdr_5` (not connected), `agent_2` (an agent's events)
         or `calls_last_10` (the last ten minutes)
@@ -102,71 +110,146 @@ class ReportedCall:
         moments = [] if self.at is None else [self.at]
         parts = self.conn_id.split(".")
         if len(parts) == 4 and re.fullmatch("[0-9]{10}", parts[2]):
-            moments.append(datetime.fromtimestamp(int(parts[2]), SERVER_TIME))
-        return min(moments, default=datetime.min.replace(tzinfo=SERVER_TIME))
+            moments.append(datetime.fromtimestamp(int(parts[2]), UTC))
+        return min(moments, default=datetime.min.replace(tzinfo=UTC))
 
     @classmethod
-    def from_row(cls, report: str, row: dict[str, Any]) -> Self:
+    def from_row(cls, report: str, row: Row, zone: tzinfo = GMT_5) -> Self:
         """Make the record from a row of one of the four reports."""
-        conn_id = _text(row, "conn_id")
+        conn_id = values.text(row, "conn_id")
         return cls(
             report=report,
             conn_id=conn_id,
-            agent_id=_text(row, "agent_id") or conn_id.partition(".")[0],
-            phone=re.sub("[^0-9]", "", _text(row, "telephone")),
-            at=_moment(row, "date") or _moment(row, "date_ini"),
-            type_interaction=_text(row, "type_interaction").lower(),
-            result=_result(row),
-            seconds=_length(row, "time_seg"),
+            agent_id=values.text(row, "agent_id") or conn_id.partition(".")[0],
+            phone=values.phone(row, "telephone"),
+            at=values.moment(row, "date", zone) or values.moment(row, "date_ini", zone),
+            type_interaction=values.word(row, "type_interaction"),
+            result=values.result(row, "result"),
+            seconds=values.length(row, "time_seg"),
         )
 
 
-def rows_of(data: Any) -> list[dict[str, Any]]:
-    """Return a report's rows, with the sums that it may have at its end."""
-    rows = data if isinstance(data, list) else []
-    return [row for row in rows if isinstance(row, dict)]
+@dataclass(frozen=True, slots=True)
+class ConnectedCall:
+    """A call that was connected: a row of `cdr_1` [doc].
+
+    :param conn_id: wolkvox's id of the call
+    :param agent_id: the agent's extension
+    :param phone: the other side's number as the operation dialled it, digits only
+    :param at: when it began
+    :param seconds: how long it lasted
+    :param cod_act: the disposition; `TIMEOUTACW` where the agent gave none in time
+    :param cod_act_2: the second disposition
+    :param type_interaction: such as `out_pre` (predictive), `outbound_ma` (manual), `inbound`
+    :param customer_id: the customer's id in the campaign
+    :param hang_up: who hung up, `agent` or `customer`
+    :param campaign_id: the campaign
+    :param skill_id: the skill
+    """
+
+    conn_id: str
+    agent_id: str
+    phone: str
+    at: datetime | None
+    seconds: int | None
+    cod_act: str
+    cod_act_2: str
+    type_interaction: str
+    customer_id: str
+    hang_up: str
+    campaign_id: str
+    skill_id: str
+
+    @classmethod
+    def from_row(cls, row: Row, zone: tzinfo) -> Self:
+        """Make the record from a row of `cdr_1`."""
+        return cls(
+            conn_id=values.text(row, "conn_id"),
+            agent_id=values.text(row, "agent_id"),
+            phone=values.phone(row),
+            at=values.moment(row, "date", zone),
+            seconds=values.length(row, "time_seg"),
+            cod_act=values.text(row, "cod_act"),
+            cod_act_2=values.text(row, "cod_act_2"),
+            type_interaction=values.word(row, "type_interaction"),
+            customer_id=values.text(row, "customer_id"),
+            hang_up=values.word(row, "hang_up"),
+            campaign_id=values.text(row, *CAMPAIGN_ID),
+            skill_id=values.text(row, "skill_id"),
+        )
 
 
-def is_sum(row: dict[str, Any]) -> bool:
-    """Return whether a row holds a report's sums [doc]."""
-    return row.get("agent_name") == "TOTAL"
+@dataclass(frozen=True, slots=True)
+class UnconnectedCall:
+    """A call that was not connected: a row of `cdr_5` [doc].
+
+    :param conn_id: wolkvox's id of the call
+    :param agent_id: the agent's extension
+    :param phone: the other side's number as the operation dialled it, digits only
+    :param at: when it began
+    :param ring_seconds: how long it rang
+    :param result: such as `NO-ANSWER` or `BUSY`
+    :param type_interaction: such as `out_pre` (predictive), `outbound_ma` (manual), `inbound`
+    :param customer_id: the customer's id in the campaign
+    :param campaign_id: the campaign
+    """
+
+    conn_id: str
+    agent_id: str
+    phone: str
+    at: datetime | None
+    ring_seconds: int | None
+    result: str
+    type_interaction: str
+    customer_id: str
+    campaign_id: str
+
+    @classmethod
+    def from_row(cls, row: Row, zone: tzinfo) -> Self:
+        """Make the record from a row of `cdr_5`."""
+        return cls(
+            conn_id=values.text(row, "conn_id"),
+            agent_id=values.text(row, "agent_id"),
+            phone=values.phone(row),
+            at=values.moment(row, "date", zone),
+            ring_seconds=values.length(row, "ring_time"),
+            result=values.result(row, "result"),
+            type_interaction=values.word(row, "type_interaction"),
+            customer_id=values.text(row, "customer_id"),
+            campaign_id=values.text(row, *CAMPAIGN_ID),
+        )
 
 
-def _text(row: dict[str, Any], key: str) -> str:
-    value = row.get(key)
-    text = "" if value is None else str(value).strip()
-    return "" if text == "-" else text
+@dataclass(frozen=True, slots=True)
+class DispositionCall:
+    """A call that was given a disposition: a row of `act_3` [doc].
 
+    :param conn_id: wolkvox's id of the call
+    :param agent_id: the agent's extension
+    :param phone: the other side's number, digits only
+    :param cod_act: the disposition
+    :param at: when it began
+    :param seconds: how long it lasted. GUESS: the report's `time` is a length
+    :param campaign_id: the campaign
+    """
 
-def _result(row: dict[str, Any]) -> str:
-    # The words differ by endpoint: `no-answer`, `NO ANSWER`, `No answer`.
-    return re.sub("[ _]+", "-", _text(row, "result").upper())
+    conn_id: str
+    agent_id: str
+    phone: str
+    cod_act: str
+    at: datetime | None
+    seconds: int | None
+    campaign_id: str
 
-
-def _moment(row: dict[str, Any], key: str) -> datetime | None:
-    try:
-        return datetime.strptime(_text(row, key), "%Y-%m-%d %H:%M:%S").replace(tzinfo=SERVER_TIME)
-    except ValueError:
-        return None
-
-
-def _length(row: dict[str, Any], key: str) -> int | None:
-    text = _text(row, key)
-    if text.isdecimal():
-        return int(text)
-    clock = re.fullmatch(r"(\d+):(\d\d):(\d\d)", text)
-    return sum(int(part) * unit for part, unit in zip(clock.groups(), (3600, 60, 1), strict=True)) if clock else None
-
-
-def _row(data: Any) -> dict[str, Any]:
-    # Reports answer with a list, agent calls with an object; a single row may come either way.
-    if isinstance(data, list) and data:
-        data = data[0]
-    return data if isinstance(data, dict) else {}
-
-
-def _count(value: Any) -> int | None:
-    try:
-        return int(str(value).replace(",", "").strip())
-    except ValueError:
-        return None
+    @classmethod
+    def from_row(cls, row: Row, zone: tzinfo) -> Self:
+        """Make the record from a row of `act_3`."""
+        return cls(
+            conn_id=values.text(row, "conn_id"),
+            agent_id=values.text(row, "agent_id"),
+            phone=values.phone(row),
+            cod_act=values.text(row, "cod_act"),
+            at=values.moment(row, "date", zone),
+            seconds=values.length(row, "time", "time_seg"),
+            campaign_id=values.text(row, *CAMPAIGN_ID),
+        )

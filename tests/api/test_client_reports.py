@@ -19,9 +19,10 @@ from airflow_provider_wolkvox.api import (
     TokenBusy,
     TokenInvalid,
     TokenQuotaExceeded,
-    client,
+    sending,
 )
-from airflow_provider_wolkvox.api.records import ReportedCall, rows_of
+from airflow_provider_wolkvox.api.records import GMT_5, ReportedCall
+from airflow_provider_wolkvox.api.values import rows_of
 from airflow_provider_wolkvox.api.windows import whole
 from airflow_provider_wolkvox.simulator import ReportManner, Simulator
 
@@ -272,7 +273,7 @@ def test_a_call_without_a_conn_id_is_not_found_since_it_could_not_be_followed(si
 @pytest.mark.parametrize("report", REPORTS)
 def test_a_row_of_sums_is_no_call_although_it_holds_an_agents_and_a_customers_number(sim, connect, report):
     at = datetime.now(UTC)
-    shown = at.astimezone(client.SERVER_TIME).strftime("%Y-%m-%d %H:%M:%S")
+    shown = at.astimezone(GMT_5).strftime("%Y-%m-%d %H:%M:%S")
     row = {"agent_id": AGENT, "telephone": PHONE, "date": shown, "type_interaction": MANUAL, "conn_id": "10001.1.1.1"}
     body = {"code": "200", "error": None, "msg": "", "data": [{**row, "agent_name": "TOTAL", "conn_id": "sums"}, row]}
     sim.fault("reply", api=report, body=body)
@@ -382,7 +383,7 @@ def test_a_time_without_a_zone_is_refused_with_nothing_sent(sim, connect):
 
 
 def test_a_report_that_is_cut_is_read_in_halves_until_the_call_is_found(connect, monkeypatch):
-    monkeypatch.setattr(client, "whole", functools.partial(whole, full=3))
+    monkeypatch.setattr(sending, "whole", functools.partial(whole, full=3))
     sent_at = datetime.now(UTC) - timedelta(minutes=5)
     with Simulator(tokens=[TOKEN], report_manner=ReportManner(most_rows=3)) as sim:
         only(sim, "cdr_1")
@@ -394,7 +395,7 @@ def test_a_report_that_is_cut_is_read_in_halves_until_the_call_is_found(connect,
 
 
 def test_a_full_reply_is_taken_as_truncated_although_its_last_row_is_the_sums(sim, connect, monkeypatch):
-    monkeypatch.setattr(client, "whole", functools.partial(whole, full=3))
+    monkeypatch.setattr(sending, "whole", functools.partial(whole, full=3))
     rows = [{"agent_name": "A"}, {"agent_name": "B"}, {"agent_name": "TOTAL"}]
     sim.fault("reply", api="cdr_1", body={"code": "200", "error": None, "msg": "", "data": rows})
     connect(sim).find_aux_call(AGENT, PHONE, datetime.now(UTC))

@@ -1,0 +1,276 @@
+"""The reading methods of WolkvoxClient: reports, real-time data and lists, named like the APIs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from functools import partial
+
+from airflow_provider_wolkvox.api import arguments
+from airflow_provider_wolkvox.api.campaign_records import (
+    CampaignInfo,
+    CampaignNow,
+    CampaignRecord,
+    CampaignTotal,
+    Dial,
+    PreviewCall,
+)
+from airflow_provider_wolkvox.api.envelope import Reading
+from airflow_provider_wolkvox.api.operation_records import (
+    ActivityCode,
+    AgentEvent,
+    AgentInfo,
+    AgentNow,
+    DoNotCall,
+    Law2300Contact,
+)
+from airflow_provider_wolkvox.api.records import GMT_5, ConnectedCall, DispositionCall, ReportedCall, UnconnectedCall
+from airflow_provider_wolkvox.api.sending import CAMPAIGN, INFORMATION, REAL_TIME, REPORTS, ROWS, Sender
+
+CAMPAIGN_TYPES = frozenset({"predictive", "preview"})
+DETAILS = frozenset({"default", "all"})
+DNC_KINDS = frozenset({"inbound", "outbound", "all"})
+
+
+class ReadingMethods(Sender):
+    """Reads wolkvox; nothing here changes anything there.
+
+    What holds for every method: each request counts for the daily quota [doc]. Arguments that cannot be right
+    are a `ValueError` when the method is called, before any request. While it reads, a method raises
+
+    - `NotSent`: no byte left this machine
+    - `Refused`: wolkvox said no; `404 Validate dates entered` is no refusal but an empty answer [seen]
+    - `OutcomeUnknown`: no readable answer came
+    - `ValueError`: a reply was cut at wolkvox's limit of 60,000 rows and cannot be asked for in parts
+
+    What holds for the methods with `since` and `until`: both are aware instants, both seconds are included
+    (GUESS: the server takes both in); ranges of any length are read in windows of 31 days and less. The
+    iterators ask for a window only when its first row is wanted, and hold one reply at most: a failure can
+    come after rows have been handed out.
+    """
+
+    def cdr_1(self, since: datetime, until: datetime) -> Iterator[ConnectedCall]:
+        """Return the connected calls of all agents and campaigns, oldest window first [doc].
+
+        :param since: the first instant, aware
+        :param until: the last one, aware, included
+        :raises ValueError: the range is not one; nothing was sent
+        """
+        return self._records(REPORTS, "cdr_1", {}, since, until, ConnectedCall.from_row)
+
+    def cdr_5(self, since: datetime, until: datetime) -> Iterator[UnconnectedCall]:
+        """Return the calls that were not connected, oldest window first [doc].
+
+        :param since: the first instant, aware
+        :param until: the last one, aware, included
+        :raises ValueError: the range is not one; nothing was sent
+        """
+        return self._records(REPORTS, "cdr_5", {}, since, until, UnconnectedCall.from_row)
+
+    def campaign_1(self, campaign_id: str | int, since: datetime, until: datetime) -> list[CampaignTotal]:
+        """Return how many of a campaign's records came to each end [doc].
+
+        GUESS: this one counts results. See `campaign_2` for dispositions.
+
+        Over more than 31 days the totals of the windows are added up per word, and the percentages computed
+        anew, in percent of all records, rounded to two places. A record that was dialled in two windows may
+        then count in both.
+
+        :param campaign_id: the campaign, digits
+        :param since: the first instant, aware
+        :param until: the last one, aware, included
+        :raises ValueError: an argument cannot be right; nothing was sent
+        """
+        return self._totals("campaign_1", campaign_id, since, until)
+
+    def campaign_2(self, campaign_id: str | int, since: datetime, until: datetime) -> list[CampaignTotal]:
+        """Return the same as `campaign_1`. GUESS: this one counts dispositions (`cod_act`).
+
+        :param campaign_id: the campaign, digits
+        :param since: the first instant, aware
+        :param until: the last one, aware, included
+        :raises ValueError: an argument cannot be right; nothing was sent
+        """
+        return self._totals("campaign_2", campaign_id, since, until)
+
+    def campaign_3(self, campaign_id: str | int, since: datetime, until: datetime) -> Iterator[Dial]:
+        """Return each dial of a predictive campaign, oldest window first [doc].
+
+        Whatever the client's `timezone`, this report is "always GMT-5" [doc].
+
+        :param campaign_id: the campaign, digits, or `all`
+        :param since: the first instant, aware
+        :param until: the last one, aware, included
+        :raises ValueError: an argument cannot be right; nothing was sent
+        """
+        campaign = {"campaign_id": arguments.campaign_id(campaign_id, or_all=True)}
+        return self._records(REPORTS, "campaign_3", campaign, since, until, Dial.from_row, GMT_5)
+
+    def campaign_5(self, campaign_id: str | int, since: datetime, until: datetime) -> Iterator[PreviewCall]:
+        """Return the calls of a preview campaign, oldest window first [doc].
+
+        :param campaign_id: the campaign, digits
+        :param since: the first instant, aware
+        :param until: the last one, aware, included
+        :raises ValueError: an argument cannot be right; nothing was sent
+        """
+        campaign = {"campaign_id": arguments.campaign_id(campaign_id)}
+        return self._records(REPORTS, "campaign_5", campaign, since, until, PreviewCall.from_row)
+
+    def agent_14(self, since: datetime, until: datetime) -> Iterator[AgentEvent]:
+        """Return the states of all agents, oldest window first; each appears once it has ended [doc].
+
+        :param since: the first instant, aware
+        :param until: the last one, aware, included
+        :raises ValueError: the range is not one; nothing was sent
+        """
+        return self._records(REPORTS, "agent_14", {}, since, until, AgentEvent.from_row)
+
+    def act_3(self, cod_act: str, since: datetime, until: datetime) -> Iterator[DispositionCall]:
+        """Return the calls that were given a disposition, oldest window first [doc].
+
+        :param cod_act: the disposition, as `activity_codes` names it
+        :param since: the first instant, aware
+        :param until: the last one, aware, included
+        :raises ValueError: an argument cannot be right; nothing was sent
+        """
+        disposition = {"cod_act": arguments.plain(cod_act, "cod_act")}
+        return self._records(REPORTS, "act_3", disposition, since, until, DispositionCall.from_row)
+
+    def campaign_detail(
+        self,
+        campaign_id: str | int,
+        since: datetime,
+        until: datetime,
+        *,
+        type_campaign: str = "predictive",
+        detail: str = "default",
+    ) -> Iterator[CampaignRecord]:
+        """Return a campaign's records with what came of each, oldest window first [doc].
+
+        GUESS: the method is GET. With `detail="all"` it is documented nowhere in which windows a record
+        without a call, so without a date, appears: over more than 31 days it may come once for each window.
+
+        :param campaign_id: the campaign, digits
+        :param since: the first instant, aware
+        :param until: the last one, aware, included
+        :param type_campaign: `predictive`, the default, or `preview`
+        :param detail: `default`, only records with a `conn_id`, or `all`
+        :raises ValueError: an argument cannot be right; nothing was sent
+        """
+        campaign = arguments.campaign_id(campaign_id)
+        parameters = {
+            "type_campaign": arguments.one_of(type_campaign, CAMPAIGN_TYPES, "type_campaign"),
+            "campaign_id": campaign,
+            "detail": arguments.one_of(detail, DETAILS, "detail"),
+        }
+        record = partial(CampaignRecord.from_row, campaign_id=campaign)
+        return self._records(CAMPAIGN, "detail", parameters, since, until, record)
+
+    def find_record(
+        self, campaign_id: str | int, *, customer_phone: str | int | None = None, customer_id: str | None = None
+    ) -> list[CampaignRecord]:
+        """Return a campaign's records of one customer [doc].
+
+        :param campaign_id: the campaign, digits
+        :param customer_phone: a number as it was loaded: 5 to 20 digits, without `dial_prefix`
+        :param customer_id: the customer's id in the campaign; one of the two must be given
+        :raises ValueError: an argument cannot be right; nothing was sent
+        """
+        campaign = arguments.campaign_id(campaign_id)
+        wanted = {}
+        if customer_phone is not None:
+            wanted["customer_phone"] = arguments.phone(customer_phone)
+        if customer_id is not None:
+            wanted["customer_id"] = arguments.plain(customer_id, "customer_id")
+        if not wanted:
+            raise ValueError("give customer_phone or customer_id")
+        rows = self._list(CAMPAIGN, "find_record", {"campaign_id": campaign, **wanted}, _secrets(*wanted.values()))
+        return [CampaignRecord.from_row(row, self.zone, campaign) for row in rows]
+
+    def real_time_agents(self) -> list[AgentNow]:
+        """Return what each agent does at this moment [doc]. wolkvox recommends one request every 5 minutes at most."""
+        return [AgentNow.from_row(row) for row in self._list(REAL_TIME, "agents")]
+
+    def real_time_campaigns(self, campaign_id: str | int | None = None) -> list[CampaignNow]:
+        """Return how far the campaigns are at this moment [doc].
+
+        wolkvox recommends one request every 5 minutes at most. The answer is a bare list by the vendor's
+        sample [doc] and has an envelope for live users [seen]: both are read. A campaign that is missing from
+        one answer is not finished [seen].
+
+        :param campaign_id: only this one, digits; default all
+        :raises ValueError: the campaign's id cannot be right; nothing was sent
+        """
+        campaign = {} if campaign_id is None else {"campaign_id": arguments.campaign_id(campaign_id)}
+        either = Reading(ROWS.is_answer, bare_list=True)
+        return [CampaignNow.from_row(row) for row in self._list(REAL_TIME, "campaigns", campaign, reading=either)]
+
+    def calls_last_10(self) -> list[ReportedCall]:
+        """Return the calls of the last 10 minutes [doc]; the agent is read from the `conn_id`."""
+        rows = self._list(REAL_TIME, "calls_last_10")
+        return [ReportedCall.from_row("calls_last_10", row, self.zone) for row in rows]
+
+    def campaigns(self) -> list[CampaignInfo]:
+        """Return the operation's campaigns [doc]."""
+        return [CampaignInfo.from_row(row) for row in self._list(INFORMATION, "campaigns")]
+
+    def agents(self) -> list[AgentInfo]:
+        """Return the operation's agents [doc]."""
+        return [AgentInfo.from_row(row) for row in self._list(INFORMATION, "agents")]
+
+    def activity_codes(self) -> list[ActivityCode]:
+        """Return the operation's dispositions [doc]."""
+        return [ActivityCode.from_row(row) for row in self._list(INFORMATION, "activity_codes")]
+
+    def get_dnc(self, kind: str = "all") -> list[DoNotCall]:
+        """Return the numbers that must not be called [doc].
+
+        :param kind: `inbound`, `outbound` or `all`, the default
+        :raises ValueError: there is no such kind, and nothing was sent; or the list fills a whole reply, so
+            that numbers may be missing from it: it is not returned then, since they would be called
+        """
+        kind = arguments.one_of(kind, DNC_KINDS, "kind")
+        return [DoNotCall.from_row(row, self.zone) for row in self._list(INFORMATION, "get_dnc", {"type": kind})]
+
+    def law2300_info(self, customer_id: str, phone: str | int) -> list[Law2300Contact]:
+        """Return the operation's own record, for Colombia's Law 2300, of when a customer was last contacted [doc].
+
+        A list, since a customer may have several numbers; empty where there is no record.
+
+        :param customer_id: the customer's id, which the API calls `nit`
+        :param phone: 5 to 20 digits, without `dial_prefix`
+        :raises ValueError: an argument cannot be right; nothing was sent
+        """
+        parameters = {"nit": arguments.plain(customer_id, "customer_id"), "phone": arguments.phone(phone)}
+        rows = self._list(INFORMATION, "law2300_info", parameters, _secrets(*parameters.values()))
+        return [Law2300Contact.from_row(row) for row in rows]
+
+    def _totals(self, report: str, campaign_id: str | int, since: datetime, until: datetime) -> list[CampaignTotal]:
+        campaign = {"campaign_id": arguments.campaign_id(campaign_id)}
+        rows = self._rows(REPORTS, report, campaign, since, until)
+        return added_up([CampaignTotal.from_row(row) for row in rows])
+
+
+def added_up(totals: list[CampaignTotal]) -> list[CampaignTotal]:
+    """Return one total for each word, in the order in which the words first come.
+
+    Totals of one window are left as the server counted them. GUESS: a word `TOTAL` is the report's sum.
+    """
+    words: dict[str, list[CampaignTotal]] = {}
+    for total in totals:
+        if total.word.upper() != "TOTAL":
+            words.setdefault(total.word, []).append(total)
+    if all(len(found) == 1 for found in words.values()):
+        return [found[0] for found in words.values()]
+    records = {word: sum(total.records or 0 for total in found) for word, found in words.items()}
+    of_all = sum(records.values())
+    return [
+        CampaignTotal(word, number, round(100 * number / of_all, 2) if of_all else None)
+        for word, number in records.items()
+    ]
+
+
+def _secrets(*texts: str) -> tuple[str, ...]:
+    # A shorter text is no one's number, and hiding it would tear the server's words to pieces.
+    return tuple(text for text in texts if len(text) >= arguments.FEWEST_PHONE_DIGITS)

@@ -1,0 +1,124 @@
+"""The server's strings, made into values.
+
+Every value in a row is a string: `"HH:MM:SS"`, `"34.64 %"`, `"YYYY-MM-DD HH:MM:SS"`, `""` or `"-"` for
+nothing [doc]. Where an API is known to misspell a key, or nobody wrote down which of two it uses, several
+keys are given and the first one that holds something counts.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, tzinfo
+from typing import Any
+
+Row = dict[str, Any]
+
+# `id_campaing` and `campaing_id` are real [doc].
+CAMPAIGN_ID = ("campaign_id", "campaing_id", "id_campaing", "id_campaign")
+# `destiny` and `destinity` are real [doc]. GUESS: they hold the number where there is no `telephone`.
+PHONE = ("telephone", "phone_number", "customer_phone", "phone", "destiny", "destinity")
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d(?= |$)", re.ASCII)
+_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d)", re.ASCII)
+_NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+_NOT_DIGITS = re.compile("[^0-9]+")
+_GAPS = re.compile("[ _]+")
+
+# GUESS: how a yes and a no of a disposition's flags are written is documented nowhere.
+_YES = frozenset({"1", "yes", "y", "si", "sí", "s", "true", "on"})
+_NO = frozenset({"0", "no", "n", "false", "off"})
+
+
+def rows_of(data: Any) -> list[Row]:
+    """Return an answer's rows, with the sums that it may have at its end."""
+    rows = data if isinstance(data, list) else []
+    return [row for row in rows if isinstance(row, dict)]
+
+
+def first_row(data: Any) -> Row:
+    """Return the only row of an answer; reports send it in a list, agent calls as an object."""
+    if isinstance(data, list) and data:
+        data = data[0]
+    return data if isinstance(data, dict) else {}
+
+
+def is_sum(row: Row) -> bool:
+    """Return whether a row holds a report's sums [doc]."""
+    return row.get("agent_name") == "TOTAL"
+
+
+def text(row: Row, *keys: str) -> str:
+    """Return the first value that is something."""
+    for key in keys:
+        value = row.get(key)
+        found = "" if value is None else str(value).strip()
+        if found and found != "-":
+            return found
+    return ""
+
+
+def word(row: Row, *keys: str) -> str:
+    """Return a word of wolkvox's own in lower case, such as `out_pre` or `customer`."""
+    return text(row, *keys).lower()
+
+
+def result(row: Row, *keys: str) -> str:
+    """Return a result in upper case with hyphens: endpoints write `no-answer`, `NO ANSWER`, `No answer` [seen]."""
+    return _GAPS.sub("-", text(row, *keys).upper())
+
+
+def phone(row: Row, *keys: str) -> str:
+    """Return a number's digits."""
+    return _NOT_DIGITS.sub("", text(row, *(keys or PHONE)))
+
+
+def moment(row: Row, key: str, zone: tzinfo) -> datetime | None:
+    """Return a time of the server's clock, aware; of an hour that the clock shows twice, the first."""
+    found = text(row, key)
+    try:
+        # Checked first, since `fromisoformat` takes far more than what the server writes.
+        return datetime.fromisoformat(found).replace(tzinfo=zone) if _MOMENT.fullmatch(found) else None
+    except ValueError:
+        return None
+
+
+def day(row: Row, key: str) -> date | None:
+    """Return a day; a time of day after it is dropped."""
+    found = _DAY.match(text(row, key))
+    try:
+        return date.fromisoformat(found.group()) if found else None
+    except ValueError:
+        return None
+
+
+def length(row: Row, *keys: str) -> int | None:
+    """Return a length in seconds, which comes as `75` or `00:01:15`."""
+    found = text(row, *keys)
+    if found.isdecimal():
+        return int(found)
+    clock = _CLOCK.fullmatch(found)
+    if clock is None:
+        return None
+    hours, minutes, seconds = map(int, clock.groups())
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def count(row: Row, *keys: str) -> int | None:
+    """Return a whole number; None if there is none that can be read."""
+    try:
+        return int(text(row, *keys).replace(",", ""))
+    except ValueError:
+        return None
+
+
+def percent(row: Row, *keys: str) -> float | None:
+    """Return a percentage such as `34.64 %` as the number before the sign."""
+    number = text(row, *keys).rstrip("% ").replace(",", ".")
+    return float(number) if _NUMBER.fullmatch(number) else None
+
+
+def flag(row: Row, *keys: str) -> bool | None:
+    """Return a yes or no; None for anything that is neither."""
+    found = word(row, *keys)
+    return True if found in _YES else False if found in _NO else None
