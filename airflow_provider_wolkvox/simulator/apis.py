@@ -1,46 +1,22 @@
 """The APIs by name, and the order in which wolkvox's checks are made.
 
-To add an API: write a function like `_aux_call` and give it a line in `APIS`.
+To add an API: write a function like `_aux_call` and give it a line in `_NAMED`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from airflow_provider_wolkvox.simulator import replies, reports
+from airflow_provider_wolkvox.simulator import campaign_control, readings, replies, reports, rows
+from airflow_provider_wolkvox.simulator.asks import Ask, ConnIds, Manner
+from airflow_provider_wolkvox.simulator.calls import CallRecord
 from airflow_provider_wolkvox.simulator.operation import Operation, Token, Visit
 from airflow_provider_wolkvox.simulator.replies import Envelope
 from airflow_provider_wolkvox.simulator.reports import Report, Told
 
-
-class ConnIds(Enum):
-    """How an accepted call's conn_id is told: given, an empty text (seen), or not at all."""
-
-    GIVEN = "given"
-    EMPTY = "empty"
-    MISSING = "missing"
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What a request asks of wolkvox. All parameters of agent calls are in the query string (doc)."""
-
-    method: str
-    file: str
-    api: str
-    parameters: Mapping[str, str]
-    token: str | None = field(repr=False)
-    body: bytes = field(default=b"", repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Manner:
-    """How an answer is to be given: whether an accepted call rings, and how its conn_id is told."""
-
-    ring: bool = True
-    conn_ids: ConnIds = ConnIds.GIVEN
+Answerer = Callable[[Operation, Token, Ask, Manner], Envelope]
+"""Does what is asked, unless its manner forbids, and returns what wolkvox answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +27,7 @@ class Api:
     method: str
     needs: tuple[str, ...]
     counted: bool
-    answer: Callable[[Operation, Token, Ask, Manner], Envelope]
+    answer: Answerer
 
 
 def _aux_call(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
@@ -62,11 +38,11 @@ def _aux_call(operation: Operation, token: Token, ask: Ask, manner: Manner) -> E
         return operation.replies.agent_unknown
     if not agent.logged_in:
         return operation.replies.agent_logged_out
-    if agent.on_call:
+    if operation.is_on_call(agent):
         return operation.replies.agent_on_call
-    if not agent.has_cut_call:
+    if not operation.has_cut_call(agent):
         return operation.replies.no_cut_call
-    conn_id = operation.ring(phone, agent_id, token) if manner.ring else operation.new_conn_id(agent_id, phone)
+    conn_id = operation.ring(phone, agent_id, token) if manner.act else operation.new_conn_id(agent_id, phone)
     told = {ConnIds.GIVEN: {"conn_id": conn_id}, ConnIds.EMPTY: {"conn_id": ""}, ConnIds.MISSING: {}}
     return Envelope(200, None, replies.AUX_CALL_DONE, told[manner.conn_ids])
 
@@ -89,29 +65,83 @@ def _token_info(operation: Operation, token: Token, ask: Ask, manner: Manner) ->
 
 
 def _of_dates(report: Report[Told]) -> Api:
-    """Return the API of a report that is asked for a range of dates, and maybe for one agent."""
-    needs = ("agent_id", "date_ini", "date_end") if report.of_agent else ("date_ini", "date_end")
+    """Return the API of a report that is asked for a range of dates, and maybe for one agent or disposition."""
 
     def answer(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
         return reports.ask_in_window(report, operation.sight(), ask.parameters)
 
+    needs = (*report.needs, "date_ini", "date_end")
     return Api("reports_manager.php", "GET", needs, counted=True, answer=answer)
+
+
+def _of_campaign(report: Report[CallRecord]) -> Api:
+    """Return the API of a report that is asked for the calls of one campaign, or of all.
+
+    GUESS: a campaign exists if it was added, or if any call in the history is one of its.
+    """
+    by_dates = _of_dates(report)
+
+    def answer(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
+        campaign_id = ask.parameters["campaign_id"]
+        known = campaign_id == rows.ALL_CAMPAIGNS or operation.campaigns.get(campaign_id) is not None
+        if not known and all(call.campaign_id != campaign_id for call in operation.sight().calls):
+            return replies.no_such_campaign(campaign_id)
+        return by_dates.answer(operation, token, ask, manner)
+
+    return replace(by_dates, answer=answer)
 
 
 def _calls_last_10(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
     """Tell of the calls of the last ten minutes, without their agents (doc)."""
-    return reports.ask_ten_minutes(reports.CALLS_LAST_10, operation.sight())
+    return reports.ask_ten_minutes(rows.CALLS_LAST_10, operation.sight())
 
 
-APIS: Mapping[str, Api] = {
+def _told(file: str, answer: Answerer, *needs: str) -> Api:
+    return Api(file, "GET", needs, counted=True, answer=answer)
+
+
+def _done(method: str, answer: Answerer, *needs: str) -> Api:
+    return Api("campaign.php", method, needs, counted=True, answer=answer)
+
+
+# By name; a name may stand in two files.
+_NAMED: Sequence[tuple[str, Api]] = (
     # Agent calls need a token but are not counted (doc).
-    "aux_call": Api("agentbox.php", "POST", ("agent_id", "customer_phone"), counted=False, answer=_aux_call),
-    "token_info": Api("information.php", "GET", (), counted=True, answer=_token_info),
-    "cdr_1": _of_dates(reports.CDR_1),
-    "cdr_5": _of_dates(reports.CDR_5),
-    "agent_2": _of_dates(reports.AGENT_2),
-    "calls_last_10": Api("real_time.php", "GET", (), counted=True, answer=_calls_last_10),
-}
+    ("aux_call", Api("agentbox.php", "POST", ("agent_id", "customer_phone"), counted=False, answer=_aux_call)),
+    ("start", _done("PUT", campaign_control.start, "campaign_id")),
+    ("stop", _done("PUT", campaign_control.stop, "campaign_id")),
+    (
+        "add_record",
+        _done("POST", campaign_control.add_record, "type_campaign", "campaign_id", "campaign_status"),
+    ),
+    ("recall_records", _done("PUT", campaign_control.recall_records, "campaign_id")),
+    (
+        "detail",
+        _told("campaign.php", readings.detail, "type_campaign", "campaign_id", "date_ini", "date_end", "detail"),
+    ),
+    ("find_record", _told("campaign.php", readings.find_record)),
+    ("token_info", _told("information.php", _token_info)),
+    ("campaigns", _told("information.php", readings.list_campaigns)),
+    ("agents", _told("information.php", readings.list_agents)),
+    ("activity_codes", _told("information.php", readings.list_activity_codes)),
+    ("get_dnc", _told("information.php", readings.get_dnc, "type")),
+    ("law2300_info", _told("information.php", readings.law2300_info, "nit", "phone")),
+    ("agents", _told("real_time.php", readings.real_time_agents)),
+    ("campaigns", _told("real_time.php", readings.real_time_campaigns)),
+    ("calls_last_10", _told("real_time.php", _calls_last_10)),
+    ("cdr_1", _of_dates(rows.CDR_1)),
+    ("cdr_5", _of_dates(rows.CDR_5)),
+    ("agent_2", _of_dates(rows.AGENT_2)),
+    ("agent_14", _of_dates(rows.AGENT_14)),
+    ("act_3", _of_dates(rows.ACT_3)),
+    ("campaign_1", _of_campaign(rows.CAMPAIGN_1)),
+    ("campaign_2", _of_campaign(rows.CAMPAIGN_2)),
+    ("campaign_3", _of_campaign(rows.CAMPAIGN_3)),
+    ("campaign_5", _of_campaign(rows.CAMPAIGN_5)),
+)
+
+APIS: Mapping[tuple[str, str], Api] = {(api.file, name): api for name, api in _NAMED}
+"""Every API by its file and name."""
 
 FILES = frozenset({"agentbox.php", "campaign.php", "configuration.php", "customer.php", "information.php"}) | {
     "real_time.php",
@@ -141,12 +171,12 @@ def _checked(operation: Operation, visit: Visit, ask: Ask, manner: Manner) -> En
         return replies.BAD_TOKEN
     if not visit.admitted:
         return replies.TOKEN_BUSY
-    api = APIS.get(ask.api)
+    api = APIS.get((ask.file, ask.api))
     if api is not None and api.counted and operation.quota_left(token) <= 0:
         return replies.QUOTA_USED_UP
     if operation.maintenance:
         return operation.replies.api_off
-    if api is None or api.file != ask.file:
+    if api is None:
         return replies.NO_SUCH_API
     if api.method != ask.method:
         return operation.replies.wrong_method

@@ -174,6 +174,21 @@ class CallRecord:
         return self.begun + timedelta(seconds=self.what.ring_seconds + self.what.talk_seconds)
 
     @property
+    def finished(self) -> datetime:
+        """When its agent was free again."""
+        return self.over + timedelta(seconds=self.what.acw_seconds)
+
+    @property
+    def by_campaign(self) -> bool:
+        """Whether a campaign dialled it whose course is known beforehand, so that its end must not be told early."""
+        return False
+
+    @property
+    def customer(self) -> Mapping[str, str]:
+        """The customer's record in the campaign that dialled; empty for any other call."""
+        return {}
+
+    @property
     def events(self) -> tuple[Event, ...]:
         """The states that the agent went through because of this call, and the READY before it.
 

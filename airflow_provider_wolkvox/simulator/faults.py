@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
-from airflow_provider_wolkvox.simulator.apis import Ask
+from airflow_provider_wolkvox.simulator.asks import Ask
 from airflow_provider_wolkvox.simulator.operation import masked
 
 

@@ -40,12 +40,13 @@ class History:
             if last is None or last.begun <= record.begun:
                 self._predictive[pair] = record
 
-    def note(self, record: CallRecord) -> CallRecord:
+    def note(self, record: CallRecord, dialled: CallRecord | None) -> CallRecord:
         """Note a call that has just been rung, and return it as it was noted.
 
-        It stays tied to its predictive call's record (doc), thus to campaign and customer.
+        It stays tied to its predictive call's record (doc), thus to campaign and customer: to what a campaign
+        has dialled, or else to a call of the past.
         """
-        cut = self._predictive.get((record.agent_id, record.phone))
+        cut = dialled or self._predictive.get((record.agent_id, record.phone))
         if cut is not None and cut.begun <= record.begun:
             record = replace(record, campaign_id=cut.campaign_id, customer_id=cut.customer_id)
         (self.held if self.holding else self.shown).append(record)

@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
+from itertools import chain
 
 from airflow_provider_wolkvox.simulator.calls import OUT_PRE, CallError, CallRecord, CallResult, CallResults
+from airflow_provider_wolkvox.simulator.campaigns import Campaign, Campaigns, State
+from airflow_provider_wolkvox.simulator.directory import Directory
 from airflow_provider_wolkvox.simulator.history import History, cut_call, cut_call_begun
 from airflow_provider_wolkvox.simulator.replies import UndocumentedReplies
-from airflow_provider_wolkvox.simulator.reports import OPERATION_ZONE, ReportManner, Sight
+from airflow_provider_wolkvox.simulator.reports import GMT_5, ReportManner, Sight
 
 SIMULTANEOUS_LIMIT = 2
 """Requests that one token may have under way; the next gets a 403 (doc)."""
@@ -27,6 +30,8 @@ REQUESTS_PER_LICENCE = 1_000
 
 DEFAULT_AGENTS = ("10001", "10002", "10003", "10004", "10005")
 """Extensions of five digits, as in the vendor's samples (doc)."""
+
+_LOOK_AGAIN = 0.02
 
 UNKNOWN_TOKEN = "unknown"  # noqa: S105 - the name under which strangers' requests are counted
 NO_TOKEN_SENT = "none"  # noqa: S105 - likewise for requests without the header
@@ -132,6 +137,8 @@ class Operation:
         report_lag: Mapping[str, float],
         report_manner: ReportManner,
         cut_calls: bool,
+        directory: Directory,
+        record_limit: int | None,
     ) -> None:
         if not tokens or any(not token.text for token in tokens):
             raise ValueError("an operation needs at least one token, and no token may be empty")
@@ -140,6 +147,7 @@ class Operation:
             raise ValueError("the same token was given twice")
         self._agents = {agent.agent_id: agent for agent in agents}
         self._clock = clock
+        self._logged_in_since = dict.fromkeys(self._agents, self.now())
         self.daily_quota = daily_quota
         self.simultaneous_limit = simultaneous_limit
         self.replies = replies
@@ -147,6 +155,8 @@ class Operation:
         self.report_lag = report_lag
         self.report_manner = report_manner
         self.cut_calls = cut_calls
+        self.directory = directory
+        self.record_limit = record_limit
         self.maintenance = False
         self.lock = threading.RLock()
         self._changed = threading.Condition(self.lock)
@@ -161,12 +171,14 @@ class Operation:
         self._tallies = {name: _Tally(len(visits)) for name, visits in self._under_way.items()}
         self._calls: list[Call] = []
         self._history = History()
+        self._campaigns = Campaigns()
+        self._busy_until: dict[str, datetime] = {}
         self._rings: Counter[str] = Counter()
         self._used: Counter[str] = Counter()
         self._dropped_unread = 0
 
     def reset(self) -> None:
-        """Forget rings, the history, counts and used quota; reports are held back no more.
+        """Forget rings, the history, campaigns, counts and used quota; reports are held back no more.
 
         Requests under way stay under way, for the new counts too.
         """
@@ -271,7 +283,7 @@ class Operation:
 
     def _begin_day(self) -> None:
         # GUESS: at midnight GMT-5, the one zone the vendor names anywhere.
-        today = datetime.fromtimestamp(self._clock(), OPERATION_ZONE).date()
+        today = datetime.fromtimestamp(self._clock(), GMT_5).date()
         if today != self._day:
             self._day = today
             self._used.clear()
@@ -286,8 +298,11 @@ class Operation:
     def set_agent(self, agent: Agent) -> None:
         """Add an agent, or put another state in its place."""
         with self._changed:
+            before = self._agents.get(agent.agent_id)
+            if before is None or (agent.logged_in and not before.logged_in):
+                self._logged_in_since[agent.agent_id] = self.now()
             self._agents[agent.agent_id] = agent
-            self._note_change()
+            self.campaigns_changed()
 
     def change_agent(
         self,
@@ -313,7 +328,7 @@ class Operation:
         """Take an agent away; `KeyError` if there is none."""
         with self._changed:
             del self._agents[agent_id]
-            self._note_change()
+            self.campaigns_changed()
 
     def new_conn_id(self, agent_id: str, phone: str, at: datetime | None = None) -> str:
         """Return a conn_id never given before, of a call of now or of another time.
@@ -332,27 +347,81 @@ class Operation:
             now = self.now()
             # First, since it may be a test's own function: if that fails, nothing has rung.
             what = CallResult.of(self.call_results(phone, agent_id, self._rings[phone]))
-            if self.cut_calls and not self._history.has_recent_predictive(agent_id, phone, now):
+            dialled = self._campaigns.last_dial(agent_id, phone, now)
+            if self.cut_calls and not dialled and not self._history.has_recent_predictive(agent_id, phone, now):
                 begun = cut_call_begun(now, len(self._calls))
                 self._history.note_past(cut_call(phone, agent_id, self.new_conn_id(agent_id, phone, begun), begun))
             conn_id = self.new_conn_id(agent_id, phone)
             self._rings[phone] += 1
             self._calls.append(Call(phone, agent_id, conn_id, masked(token.text), now))
-            self._history.note(CallRecord(phone, agent_id, conn_id, now, what, self.report_manner.aux_call_type))
-            self._note_change()
+            record = CallRecord(phone, agent_id, conn_id, now, what, self.report_manner.aux_call_type)
+            self._history.note(record, dialled)
+            self._busy_until[agent_id] = max(record.finished, self._busy_until.get(agent_id, now))
+            self.campaigns_changed()
             return conn_id
+
+    def logged_in_since(self, agent_id: str) -> datetime:
+        """Return since when an agent has been logged in, or when it was put in."""
+        return self._logged_in_since[agent_id]
+
+    def is_on_call(self, agent: Agent) -> bool:
+        """Return whether an agent is on a call: by its given state, or on a campaign's."""
+        return agent.on_call or self._campaigns.is_talking(agent.agent_id, self.now())
+
+    def has_cut_call(self, agent: Agent) -> bool:
+        """Return whether an agent has had a cut call: by its given state, or a campaign's."""
+        return agent.has_cut_call or self._campaigns.has_cut_call(agent.agent_id, self.now())
 
     def now(self) -> datetime:
         """Return the clock's time, aware in UTC."""
         return datetime.fromtimestamp(self._clock(), UTC)
 
+    # Campaigns
+
+    @property
+    def campaigns(self) -> Campaigns:
+        """The campaigns; to be used under the lock, and `campaigns_changed` called after changing one."""
+        return self._campaigns
+
+    def add_campaign(self, state: State, rows: Iterable[Mapping[str, str]], *, started: bool) -> None:
+        """Add a campaign; `CampaignError` if there is one of this id, or a record is none."""
+        with self._changed:
+            self._campaigns.add(state, rows)
+            state.since = self.now() if started else None
+            self.campaigns_changed()
+
+    def campaign(self, campaign_id: str) -> Campaign:
+        """Return a campaign as it is now; `KeyError` if there is none."""
+        with self.lock:
+            state = self._campaigns.get(campaign_id)
+            if state is None:
+                raise KeyError(campaign_id)
+            manner = self.report_manner
+            return self._campaigns.seen(state, self.now(), self.directory.hits, manner.status_when_done)
+
+    def campaigns_changed(self) -> None:
+        """Plan anew what campaigns dial from now on."""
+        with self._changed:
+            if self._campaigns:
+                available = {
+                    agent.agent_id: max(
+                        self._logged_in_since[agent.agent_id],
+                        self._busy_until.get(agent.agent_id, self._logged_in_since[agent.agent_id]),
+                    )
+                    for agent in self._agents.values()
+                    if agent.logged_in and not agent.on_call
+                }
+                self._campaigns.plan_from(self.now(), available)
+            self._note_change()
+
     # What reports tell of
 
     @property
     def history(self) -> tuple[CallRecord, ...]:
-        """Every call by the time it began, held back or not: a snapshot."""
+        """Every call by the time it began, held back or not, the campaigns' too: a snapshot."""
         with self.lock:
-            return self._history.all
+            every = chain(self._history.all, self._campaigns.dials(self.now()))
+            return tuple(sorted(every, key=lambda record: record.begun))
 
     def add_past_call(
         self,
@@ -403,7 +472,9 @@ class Operation:
 
     def sight(self) -> Sight:
         """Return what reports may see now; to be used under the lock."""
-        return Sight(self._history.shown, self.now(), self.report_lag, self.report_manner, self.replies)
+        now = self.now()
+        calls = [*self._history.shown, *self._campaigns.dials(now)]
+        return Sight(calls, now, self.report_lag, self.report_manner, self.replies, self.directory)
 
     # Looking in
 
@@ -474,7 +545,9 @@ class Operation:
             if left <= 0:
                 return False
             with self._changed:
-                self._changed.wait_for(partial(self._is_newer_than, seen), left)
+                # What campaigns do comes with the clock, of which nobody is told.
+                longest = min(left, _LOOK_AGAIN) if self._campaigns else left
+                self._changed.wait_for(partial(self._is_newer_than, seen), longest)
 
     def _is_newer_than(self, version: int) -> bool:
         return self._version != version

@@ -18,17 +18,27 @@ class Envelope:
 
     `code` is the number that HTTP's status shows too (seen: they were always equal). `error` is `None` on
     success (doc). `data` is `None` where the answer has no such key: on errors and for `hang` (doc).
+    `bare` sends the data alone (seen, for real time's campaigns).
     """
 
     code: int
     error: str | None
     msg: str
     data: dict[str, Any] | list[Any] | str | None = None
+    bare: bool = False
 
     @property
     def refuses(self) -> bool:
         """Whether this says no: any code from 400 up, but for a report that has no rows (seen: a 404)."""
         return self.code >= 400 and self.msg != NO_ROWS.msg
+
+    def with_data(self, data: list[Any]) -> Envelope:
+        """Return this envelope with something in it."""
+        return replace(self, data=data)
+
+    def without_envelope(self) -> Envelope:
+        """Return the same data, to be sent alone."""
+        return replace(self, bare=True)
 
     def render(self, *, int_code: bool = False, text_null: bool = False) -> bytes:
         """Return the body as wolkvox writes it: four spaces, keys in this order, the code as text (seen).
@@ -36,6 +46,8 @@ class Envelope:
         `int_code` writes the code as a number and `text_null` the missing error as the text "null": both
         stand in the vendor's samples (doc).
         """
+        if self.bare:
+            return json.dumps(self.data, indent=4).encode()
         error = "null" if text_null and self.error is None else self.error
         body: dict[str, Any] = {
             "code": self.code if int_code else str(self.code),
@@ -63,6 +75,39 @@ TOKEN_INFO_DONE = "1 record was found"  # noqa: S105 - a text, no secret
 # No error, whatever it says: there are no rows in the window. It has no `data` (seen).
 NO_ROWS = Envelope(404, "Not Found", "Validate dates entered")
 
+# Campaigns (seen; the texts are literal).
+TOO_MANY_ACTIVE = Envelope(
+    404,
+    "Not Found",
+    "You must turn off a predictive before starting this one, you currently have 2 active predictives",
+)
+NOT_STARTED = Envelope(404, "Not Found", "The campaign has not been started, please validate the data")
+NONE_ADDED = Envelope(404, "Not Found", "0 records has been added, please validate the data")
+ALL_ADDED = Envelope(201, None, "All records has been added successfully")
+
+
+def no_such_campaign(campaign_id: str) -> Envelope:
+    """Return what is said of a campaign that the operation lacks (seen)."""
+    return Envelope(404, "Not Found", f"Campaign_id {campaign_id} does not exist in your operation.")
+
+
+def campaign_switched(campaign_id: str, state: str) -> Envelope:
+    """Return what is said of a campaign that was started or stopped (doc). GUESS: that `N` is its id."""
+    return Envelope(202, None, f"The {campaign_id} campaign_id has been {state} successfully")
+
+
+def licence_exceeded(number: int, limit: int, left: int) -> Envelope:
+    """Return the refusal of records that the licence does not cover (seen, but for its middle: a GUESS)."""
+    middle = f"and your licence allows ({limit})."
+    msg = f"You are uploading ({number}) records {middle} You can upload {max(0, left)} records. Try again."
+    return Envelope(404, "Not Found", msg)
+
+
+def recalled(number: int) -> Envelope:
+    """Return what is said of records that were put back into dialling (doc)."""
+    msg = f"{number} record(s) have been marked for recall successfully"
+    return Envelope(200, None, msg, {"affected_records": str(number)})
+
 
 def records_found(number: int) -> str:
     """Return the msg of a report (doc: "1 records were found")."""
@@ -73,9 +118,10 @@ def records_found(number: int) -> str:
 class UndocumentedReplies:
     """The replies that the vendor documents nowhere, in one place. Every one is a GUESS.
 
-    Documented is only *that* the agent must be logged in, that the predictive call must have been cut,
-    that an older local API wants the agent off the phone, that APIs are switched off with a 403
-    during backups, and that a range of dates has at most 31 days. That a report answers wrong dates as it
+        Documented is only *that* the agent must be logged in, that the predictive call must have been cut,
+        that an older local API wants the agent off the phone, that APIs are switched off with a 403
+        during backups, that a range of dates has at most 31 days, that bodies which are no JSON get a 400, and that
+        10,000 records go up at once. That a report answers wrong dates as it
     answers an empty window is what its text suggests.
     """
 
@@ -89,6 +135,10 @@ class UndocumentedReplies:
     dates_reversed: Envelope = NO_ROWS
     range_too_long: Envelope = NO_ROWS
     no_recent_calls: Envelope = NO_ROWS
+    nothing_found: Envelope = NO_ROWS
+    body_wrong: Envelope = PARAMETERS_MISSING
+    too_many_records: Envelope = Envelope(400, "BAD REQUEST", "The maximum number of records is 10000")
+    records_partly_added: Envelope = Envelope(201, None, "Some records has been added successfully")
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

@@ -1,22 +1,29 @@
-"""The reports of calls: which calls each tells of, in which words, and when their rows appear.
-
-To add a report: say what of a call it tells of, write one row's fields, and give it a line in `REPORTS`.
-"""
+"""How reports of calls are asked for and answered, and when their rows appear. The reports are in `rows`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
-from datetime import datetime, timedelta, timezone
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from airflow_provider_wolkvox.simulator import replies
 from airflow_provider_wolkvox.simulator.calls import CallRecord, Event
+from airflow_provider_wolkvox.simulator.directory import Directory
 from airflow_provider_wolkvox.simulator.replies import Envelope, UndocumentedReplies
 
-# GUESS: doc for campaign_3 ("always GMT-5"); the other reports fit it too, and so may the quota's day.
-OPERATION_ZONE = timezone(timedelta(hours=-5))
+GMT_5 = timezone(timedelta(hours=-5))
+"""The zone of campaign_3, always (doc). GUESS: the quota's day begins in it too."""
+
+_REPORTS = ("cdr_1", "cdr_5", "agent_2", "calls_last_10", "agent_14", "act_3")
+_OF_CAMPAIGNS = ("campaign_1", "campaign_2", "campaign_3", "campaign_5", "detail", "find_record", "campaigns")
+NAMES = (*_REPORTS, *_OF_CAMPAIGNS)
+"""All that tells of calls, by name: what a lag can be given for. `campaigns` are real time's counters."""
+
+SUMMED = ("cdr_1", "cdr_5", "campaign_1", "campaign_2")
+"""The reports that can have a row of sums."""
 
 MOST_ROWS = 60_000
 MOST_DAYS = 31
@@ -39,7 +46,14 @@ class ReportManner:
     `aux_call_type` is the type_interaction of an aux_call. `hidden_prefix` is a dial prefix that reports
     leave out of phones that begin with it. `totals` names the reports that end with a row of sums. With
     `when_over` a row appears only once what it tells of is over (doc for agent_2: once the agent's state
-    has changed again), and `report_lag` is added to that; without, it appears as the phone rings.
+    has changed again), and `report_lag` is added to that; without, it appears as the phone rings. What a
+    campaign dials is always told once it is over, since its end must not be known before.
+
+    `zone` is that of every date but campaign_3's and its like, `-05:00` or a name such as `America/Bogota`.
+    `bare_campaigns` shows real time's campaigns without an envelope (both seen). `logged_out` is the state
+    that real time shows of an agent who is not logged in; if empty, it shows no such agent.
+    `status_when_done` is that of a campaign that is on with nothing left to dial (seen: it often stays
+    `started`).
     """
 
     most_rows: int = MOST_ROWS
@@ -48,22 +62,27 @@ class ReportManner:
     hidden_prefix: str = ""
     totals: tuple[str, ...] = ("cdr_1", "cdr_5")
     when_over: bool = False
+    zone: str = "-05:00"
+    bare_campaigns: bool = False
+    logged_out: str = "Logout"
+    status_when_done: str = "started"
 
     def __post_init__(self) -> None:
         for name in ("most_rows", "most_days"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ReportError(f"{name} must be a whole number from 1 up, not {value!r}")
-        for name in ("aux_call_type", "hidden_prefix"):
+        for name in ("aux_call_type", "hidden_prefix", "zone", "logged_out", "status_when_done"):
             if not isinstance(getattr(self, name), str):
                 raise ReportError(f"{name} must be a text, not {getattr(self, name)!r}")
         if not self.aux_call_type:
             raise ReportError("aux_call_type can't be empty")
-        if not isinstance(self.when_over, bool):
-            raise ReportError(f"when_over must be true or false, not {self.when_over!r}")
-        possible = [report.name for report in REPORTS if report.total is not None]
-        if not isinstance(self.totals, tuple) or any(name not in possible for name in self.totals):
-            raise ReportError(f"totals are for {', '.join(possible)}, not {self.totals!r}")
+        for name in ("when_over", "bare_campaigns"):
+            if not isinstance(getattr(self, name), bool):
+                raise ReportError(f"{name} must be true or false, not {getattr(self, name)!r}")
+        if not isinstance(self.totals, tuple) or any(name not in SUMMED for name in self.totals):
+            raise ReportError(f"totals are for {', '.join(SUMMED)}, not {self.totals!r}")
+        _zone(self.zone)
 
     def changed(self, changes: Mapping[str, object]) -> ReportManner:
         """Return this with some things put differently; `ReportError` for what can't be."""
@@ -76,9 +95,54 @@ class ReportManner:
             values["totals"] = tuple(values["totals"])
         return replace(self, **values)
 
-    def shown(self, phone: str) -> str:
-        """Return a phone as reports write it."""
-        return phone.removeprefix(self.hidden_prefix)
+
+@lru_cache
+def _zone(text: str) -> tzinfo:
+    try:
+        if text[:1] in "+-":
+            return timezone(datetime.strptime(text, "%z").utcoffset() or timedelta(0))
+        # Only here, since not every machine has the data that it needs.
+        from zoneinfo import ZoneInfo
+
+        return ZoneInfo(text)
+    except (ValueError, OSError):
+        raise ReportError(f'zone must be such as "-05:00" or "America/Bogota", not {text!r}') from None
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How values are written: all of them are texts (seen)."""
+
+    manner: ReportManner
+    directory: Directory = field(default_factory=Directory)
+    always_gmt_5: bool = False
+
+    @property
+    def zone(self) -> tzinfo:
+        """The zone in which dates are read and written."""
+        return GMT_5 if self.always_gmt_5 else _zone(self.manner.zone)
+
+    def date(self, moment: datetime) -> str:
+        """Return a time of the zone, `YYYY-MM-DD HH:MM:SS`."""
+        return moment.astimezone(self.zone).strftime("%Y-%m-%d %H:%M:%S")
+
+    def span(self, begun: datetime, over: datetime) -> str:
+        """Return how long something took, `HH:MM:SS`."""
+        minutes, seconds = divmod((over - begun) // _SECOND, 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours:02}:{minutes:02}:{seconds:02}"
+
+    def phone(self, phone: str) -> str:
+        """Return a phone, without the prefix that is hidden."""
+        return phone.removeprefix(self.manner.hidden_prefix)
+
+    def agent(self, agent_id: str) -> str:
+        """Return an agent's name; "-" for nobody's."""
+        return self.directory.agent_name(agent_id)
+
+    def disposition(self, cod_act: str) -> str:
+        """Return what a disposition is called; "-" for one that the operation lacks."""
+        return self.directory.description(cod_act)
 
 
 Told = TypeVar("Told", CallRecord, Event)
@@ -87,16 +151,22 @@ Fields = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Report(Generic[Told]):
-    """One report: what of a call has rows in it, how a row is written, and its row of sums, if it can have one.
+    """One report: what of a call has rows in it, and how a row is written.
 
-    `of_agent` means that it is asked for one agent.
+    `needs` are the parameters it is asked with beyond the dates, and `chosen` the calls that they mean.
+    `once_over` means that a row appears only once what it tells of is over, `always_gmt_5` that the zone of
+    its dates is no setting. `gathered` makes fewer rows of many, `total` a row of sums.
     """
 
     name: str
     tells_of: Callable[[CallRecord], Iterable[Told]]
-    written: Callable[[Told, ReportManner], Fields]
+    written: Callable[[Told, Wording], Fields]
+    needs: tuple[str, ...] = ()
+    chosen: Callable[[CallRecord, Mapping[str, str]], bool] | None = None
+    once_over: bool = False
+    always_gmt_5: bool = False
+    gathered: Callable[[list[Fields]], list[Fields]] | None = None
     total: Callable[[list[Fields]], Fields] | None = None
-    of_agent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +197,26 @@ class Sight:
     lag: Mapping[str, float]
     manner: ReportManner
     replies: UndocumentedReplies
+    directory: Directory
+
+    def until(self, name: str) -> datetime:
+        """Return how far a report has come: what has happened since is not in it yet."""
+        return self.now - timedelta(seconds=self.lag[name])
+
+    def wording(self, *, always_gmt_5: bool = False) -> Wording:
+        """Return how this operation's values are written."""
+        return Wording(self.manner, self.directory, always_gmt_5)
 
 
 def ask_in_window(report: Report[Told], sight: Sight, parameters: Mapping[str, str]) -> Envelope:
-    """Answer a report that is asked for a range of dates, and possibly for one agent."""
-    window = _window(parameters, sight)
+    """Answer a report that is asked for a range of dates, and possibly for one agent, campaign or disposition."""
+    words = sight.wording(always_gmt_5=report.always_gmt_5)
+    window = read_window(parameters, sight, words.zone)
     if isinstance(window, Envelope):
         return window
-    calls = sight.calls
-    if report.of_agent:
-        calls = (call for call in calls if call.agent_id == parameters["agent_id"])
+    calls, chosen = sight.calls, report.chosen
+    if chosen is not None:
+        calls = (call for call in calls if chosen(call, parameters))
     return _answer(report, sight, calls, window, replies.NO_ROWS)
 
 
@@ -146,9 +226,10 @@ def ask_ten_minutes(report: Report[Told], sight: Sight) -> Envelope:
     return _answer(report, sight, sight.calls, Window(now - _TEN_MINUTES, now), sight.replies.no_recent_calls)
 
 
-def _window(parameters: Mapping[str, str], sight: Sight) -> Window | Envelope:
+def read_window(parameters: Mapping[str, str], sight: Sight, zone: tzinfo) -> Window | Envelope:
+    """Return the range of dates that is asked for, or what wolkvox says if it can't be."""
     try:
-        window = Window(_moment(parameters["date_ini"]), _moment(parameters["date_end"]))
+        window = Window(_moment(parameters["date_ini"], zone), _moment(parameters["date_end"], zone))
     except ValueError:
         return sight.replies.dates_wrong
     if window.last < window.first:
@@ -158,168 +239,52 @@ def _window(parameters: Mapping[str, str], sight: Sight) -> Window | Envelope:
     return window
 
 
-def _moment(text: str) -> datetime:
+def _moment(text: str, zone: tzinfo) -> datetime:
     # strptime alone would take single digits and blanks too.
     if not re.fullmatch("[0-9]{14}", text):
         raise ValueError(text)
-    return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=OPERATION_ZONE)
+    return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=zone)
 
 
 def _answer(
     report: Report[Told], sight: Sight, calls: Iterable[CallRecord], window: Window, if_empty: Envelope
 ) -> Envelope:
-    manner, lag = sight.manner, timedelta(seconds=sight.lag[report.name])
+    until, once_over = sight.until(report.name), sight.manner.when_over or report.once_over
     found = [
         told
         for call in calls
         for told in report.tells_of(call)
-        if window.holds(told.begun) and (told.over if manner.when_over else call.begun) + lag <= sight.now
+        if window.holds(told.begun) and (told.over if once_over or call.by_campaign else call.begun) <= until
     ]
     if not found:
         return if_empty
     found.sort(key=lambda told: told.begun)
-    rows = [report.written(told, manner) for told in found]
-    if report.total is not None and report.name in manner.totals:
+    words = sight.wording(always_gmt_5=report.always_gmt_5)
+    rows = [report.written(told, words) for told in found]
+    if report.gathered is not None:
+        rows = report.gathered(rows)
+    if report.total is not None and report.name in sight.manner.totals:
         rows.append(report.total(rows))
-    # GUESS: what is cut is the end, the sums with it, and msg tells what was sent: silently, as the facts say.
+    return rows_told(rows, sight.manner)
+
+
+def rows_told(rows: list[Fields], manner: ReportManner) -> Envelope:
+    """Return the answer that holds these rows, or as many as an answer holds.
+
+    GUESS: what is cut is the end, the sums with it, and msg tells what was sent: silently, as the facts say.
+    """
     rows = rows[: manner.most_rows]
     return Envelope(200, None, replies.records_found(len(rows)), rows)
 
 
-# Rows. Field names and their order are doc and seen; what an unknown field holds ("-" or "") is seen for
-# each, which report uses which is a GUESS, as are the values of cost and destiny.
-
-
-def _cdr_1(call: CallRecord, manner: ReportManner) -> Fields:
-    what = call.what
-    return {
-        "agent_name": _agent_name(call.agent_id),
-        "date": _date(call.begun),
-        "destiny": "-",
-        "telephone": manner.shown(call.phone),
-        "cost": "0",
-        "time_seg": str(what.talk_seconds),
-        "time_min": f"{what.talk_seconds / 60:.2f}",
-        "cod_act": what.cod_act or "-",
-        "description_cod_act": "-",
-        "cod_act_2": what.cod_act_2 or "-",
-        "description_cod_act_2": "-",
-        "type_interaction": call.type_interaction,
-        "customer_id": call.customer_id or "-",
-        "hang_up": what.hang_up or "-",
-        "campaign_id": call.campaign_id or "-",
-        "conn_id": call.conn_id,
-        "skill_id": call.skill_id or "-",
-        "skill_name": "-",
-        "agent_id": call.agent_id or "-",
-        "comment": "",
-    }
-
-
-def _cdr_5(call: CallRecord, manner: ReportManner) -> Fields:
-    return {
-        "agent_name": _agent_name(call.agent_id),
-        "date": _date(call.begun),
-        "destiny": "-",
-        "telephone": manner.shown(call.phone),
-        "ring_time": str(call.what.ring_seconds),
-        # The vendor's page writes "No answer", "Busy" here (doc).
-        "result": call.what.result.replace("-", " ").capitalize(),
-        "type_interaction": call.type_interaction,
-        "customer_id": call.customer_id or "-",
-        "campaign_id": call.campaign_id or "-",
-        "conn_id": call.conn_id,
-        "agent_id": call.agent_id or "-",
-    }
-
-
-def _agent_2(event: Event, manner: ReportManner) -> Fields:
-    call = event.call
-    return {
-        "agent_id": event.agent_id,
-        "agent_status": event.status,
-        "time": _span(event.begun, event.over),
-        "date_ini": _date(event.begun),
-        "date_end": _date(event.over),
-        "conn_id": call.conn_id if call else "",
-        "type_interaction": call.type_interaction if call else "",
-        "destiny": "",
-        "telephone": manner.shown(call.phone) if call else "",
-        "campaign_id": call.campaign_id if call else "",
-    }
-
-
-def _calls_last_10(call: CallRecord, manner: ReportManner) -> Fields:
-    return {
-        "type_interaction": call.type_interaction,
-        # The vendor's page writes "no answer", "answer machine" here (doc).
-        "result": call.what.result.replace("-", " ").lower(),
-        "date": _date(call.begun),
-        "telephone": manner.shown(call.phone),
-        "customer_id": call.customer_id,
-        "conn_id": call.conn_id,
-    }
-
-
-def _total(*summed: str) -> Callable[[list[Fields]], Fields]:
-    def total(rows: list[Fields]) -> Fields:
-        values = dict.fromkeys(rows[0], "")
-        values["agent_name"] = "TOTAL"
-        for name in summed:
-            numbers = [float(row[name]) for row in rows]
-            values[name] = f"{sum(numbers):.2f}" if "." in rows[0][name] else str(int(sum(numbers)))
-        return values
-
-    return total
-
-
-def _agent_name(agent_id: str) -> str:
-    return f"AGENT {agent_id}" if agent_id else "-"
-
-
-def _date(moment: datetime) -> str:
-    return moment.astimezone(OPERATION_ZONE).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _span(begun: datetime, over: datetime) -> str:
-    minutes, seconds = divmod((over - begun) // _SECOND, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{seconds:02}"
-
-
-def _connected(call: CallRecord) -> Iterable[CallRecord]:
-    return (call,) if call.what.connected else ()
-
-
-def _not_connected(call: CallRecord) -> Iterable[CallRecord]:
-    return () if call.what.connected else (call,)
-
-
-def _any(call: CallRecord) -> Iterable[CallRecord]:
-    return (call,)
-
-
-def _events(call: CallRecord) -> Iterable[Event]:
-    return call.events
-
-
-CDR_1 = Report("cdr_1", _connected, _cdr_1, _total("cost", "time_seg", "time_min"))
-CDR_5 = Report("cdr_5", _not_connected, _cdr_5, _total("ring_time"))
-AGENT_2 = Report("agent_2", _events, _agent_2, of_agent=True)
-CALLS_LAST_10 = Report("calls_last_10", _any, _calls_last_10)
-
-REPORTS = (CDR_1, CDR_5, AGENT_2, CALLS_LAST_10)
-
-
 def lag_by_report(given: ReportLag, before: Mapping[str, float] | None = None) -> dict[str, float]:
     """Return the lag of every report; those that a mapping lacks keep theirs. `ReportError` for what is none."""
-    names = [report.name for report in REPORTS]
     if not isinstance(given, Mapping):
-        given = dict.fromkeys(names, given)
-    unknown = sorted(set(given) - set(names))
+        given = dict.fromkeys(NAMES, given)
+    unknown = sorted(set(given) - set(NAMES))
     if unknown:
-        raise ReportError(f"no such report: {', '.join(unknown)}; there is {', '.join(names)}")
+        raise ReportError(f"no such report: {', '.join(unknown)}; there is {', '.join(NAMES)}")
     for name, seconds in given.items():
         if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < 1e9:
             raise ReportError(f"the lag of {name} must be a number of seconds from 0 up, not {seconds!r}")
-    return {**(before or dict.fromkeys(names, 0.0)), **given}
+    return {**(before or dict.fromkeys(NAMES, 0.0)), **given}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from airflow_provider_wolkvox.simulator import framing, replies
-from airflow_provider_wolkvox.simulator.apis import ConnIds, Manner
+from airflow_provider_wolkvox.simulator.asks import ConnIds, Manner
 from airflow_provider_wolkvox.simulator.faults import Fault, FaultKind
 from airflow_provider_wolkvox.simulator.framing import Answer
 from airflow_provider_wolkvox.simulator.replies import Envelope, UndocumentedReplies
@@ -90,7 +90,7 @@ def script_for(
         return _whole(_answer(serve(Manner(conn_ids=ConnIds.MISSING))), keep_alive)
 
     rings = fault.ring or kind in _ALWAYS_SERVED
-    right = serve(Manner(ring=True, conn_ids=conn_ids)) if rings else None
+    right = serve(Manner(act=True, conn_ids=conn_ids)) if rings else None
     if kind is FaultKind.DROP_AFTER_RINGING:
         return Script((), Reset(), answered=False, status=None)
     if kind is FaultKind.CLOSE_AFTER_RINGING:
@@ -112,7 +112,7 @@ def script_for(
 
     if right is None:
         # Mangled without a ring: what is mangled is still the answer that an accepted call gets.
-        right = serve(Manner(ring=False, conn_ids=conn_ids))
+        right = serve(Manner(act=False, conn_ids=conn_ids))
     if kind is FaultKind.INT_CODES:
         return _whole(_answer(right, int_code=True), keep_alive)
     if kind is FaultKind.TEXT_NULL:

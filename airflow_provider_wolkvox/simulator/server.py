@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from airflow_provider_wolkvox.simulator import apis, framing
-from airflow_provider_wolkvox.simulator.apis import Ask, ConnIds, Manner
+from airflow_provider_wolkvox.simulator.asks import Ask, ConnIds, Manner
 from airflow_provider_wolkvox.simulator.connection import ClientGone, Connection, Stopping, StopSignal
 from airflow_provider_wolkvox.simulator.control import CONTROL_PATH, Control
 from airflow_provider_wolkvox.simulator.faults import Faults
@@ -241,6 +241,7 @@ def _asked(head: Head, body: bytes = b"") -> Ask:
         parameters=parameters,
         token=head.headers.get("wolkvox-token"),
         body=body,
+        content_type=head.headers.get("content-type", ""),
     )
 
 
@@ -249,7 +250,7 @@ def _whole(answer: Answer, *, keep_alive: bool) -> bytes:
 
 
 def _shown(parameters: Mapping[str, str]) -> str:
-    phones = ("customer_phone", "telephone", "telefono")
+    phones = ("customer_phone", "telephone", "telefono", "phone")
     # Quoted again, since a line break in a value would make two lines of one.
     return " ".join(
         f"{quote(name)}={quote(masked(value) if name in phones else value)}" for name, value in parameters.items()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from types import TracebackType
 
-from airflow_provider_wolkvox.simulator.apis import ConnIds
+from airflow_provider_wolkvox.simulator.asks import ConnIds
 from airflow_provider_wolkvox.simulator.calls import (
     OUT_PRE,
     CallRecord,
@@ -18,6 +18,8 @@ from airflow_provider_wolkvox.simulator.calls import (
     GivenResults,
     results_of,
 )
+from airflow_provider_wolkvox.simulator.campaigns import Campaign, new_state
+from airflow_provider_wolkvox.simulator.directory import Directory
 from airflow_provider_wolkvox.simulator.faults import Fault, FaultKind, Faults
 from airflow_provider_wolkvox.simulator.operation import (
     DEFAULT_AGENTS,
@@ -30,6 +32,7 @@ from airflow_provider_wolkvox.simulator.operation import (
     Token,
     TokenStats,
 )
+from airflow_provider_wolkvox.simulator.predictive import PREDICTIVE
 from airflow_provider_wolkvox.simulator.replies import Envelope, UndocumentedReplies
 from airflow_provider_wolkvox.simulator.reports import ReportLag, ReportManner, lag_by_report
 from airflow_provider_wolkvox.simulator.server import Server, Settings
@@ -63,6 +66,8 @@ class Simulator:
     :param report_manner: what the facts leave open about reports.
     :param cut_calls: whether the predictive call that has to precede an aux_call (doc) is in the reports:
         same agent and phone, up to a minute before, with a conn_id of its own.
+    :param directory: agents' names, dispositions, the do-not-call list and what is kept for Law 2300.
+    :param record_limit: records that all campaigns may have together (`None`: any number).
     :param log: gets one line per request, token hidden and phone masked.
     :raises ValueError: for a negative latency or lag, an empty or repeated token, an unknown name of a
         reply, report or result.
@@ -85,6 +90,8 @@ class Simulator:
         report_lag: ReportLag = 0.0,
         report_manner: ReportManner = ReportManner(),  # noqa: B008 - frozen
         cut_calls: bool = True,
+        directory: Directory = Directory(),  # noqa: B008 - frozen
+        record_limit: int | None = None,
         log: Callable[[str], None] | None = None,
     ) -> None:
         if tokens is None:
@@ -103,6 +110,8 @@ class Simulator:
             report_lag=lag_by_report(report_lag),
             report_manner=report_manner,
             cut_calls=cut_calls,
+            directory=directory,
+            record_limit=record_limit,
         )
         self._faults = Faults()
         self._settings = Settings()
@@ -192,7 +201,7 @@ class Simulator:
         return self._operation.wait_for(lambda: bool(condition(self)), timeout)
 
     def reset(self) -> None:
-        """Forget rings, calls, the history, stats and used quota; clear the faults and release the reports.
+        """Forget rings, calls, the history, campaigns, stats and used quota; clear the faults and release the reports.
 
         Agents, replies and settings stay.
         """
@@ -262,6 +271,62 @@ class Simulator:
     def remove_agent(self, agent_id: str) -> None:
         """Take an agent away; `KeyError` if there is none."""
         self._operation.remove_agent(agent_id)
+
+    # Campaigns
+
+    def add_campaign(
+        self,
+        campaign_id: str,
+        *,
+        name: str = "",
+        records: Iterable[Mapping[str, str]] = (),
+        agents: Iterable[str] | None = None,
+        seed: int = 0,
+        call_results: GivenResults = None,
+        kind: str = PREDICTIVE,
+        started: bool = False,
+        strategy: str = "Progressive",
+        refuse_duplicates: bool = False,
+    ) -> Campaign:
+        """Add a campaign, and return it as it is then.
+
+        :param records: customers as flat mappings of texts with customer_id, tel1 to tel10 (at least one),
+            customer_name, opt1 to opt12.
+        :param agents: ids of the agents who take its calls; by default all of the operation.
+        :param seed: decides what becomes of each dial, unless `call_results` does, and the time between dials.
+        :param call_results: what becomes of each dial, as for `Simulator`; a function gets phone, agent_id and
+            the dials of this record before. It may be asked again for a dial that has not begun.
+        :param kind: `predictive` or `preview`.
+        :param started: whether it dials at once, without being started by a request.
+        :param refuse_duplicates: whether a customer_id can be loaded once only (guess: it can again).
+        :raises CampaignError: for an id that is taken, and for what can't be.
+        """
+        state = new_state(
+            campaign_id,
+            name=name,
+            kind=kind,
+            strategy=strategy,
+            agents=agents,
+            seed=seed,
+            call_results=call_results,
+            cod_acts=[code.cod_act for code in self.directory.activity_codes],
+            refuse_duplicates=refuse_duplicates,
+        )
+        self._operation.add_campaign(state, records, started=started)
+        return self.campaign(campaign_id)
+
+    def campaign(self, campaign_id: str) -> Campaign:
+        """Return a campaign as it is now: a snapshot. `KeyError` if there is none."""
+        return self._operation.campaign(campaign_id)
+
+    @property
+    def directory(self) -> Directory:
+        """Names, dispositions and lists of the operation; set another to change them."""
+        return self._operation.directory
+
+    @directory.setter
+    def directory(self, directory: Directory) -> None:
+        self._operation.directory = directory
 
     # What reports tell of calls
 
