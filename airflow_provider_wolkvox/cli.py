@@ -7,6 +7,7 @@ each command's work imports what it needs.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from collections import defaultdict
@@ -101,7 +102,11 @@ def check(args: argparse.Namespace) -> None:
 
 
 def release(args: argparse.Namespace) -> None:
-    """Show what the ledger knows of a task's call and, with --yes, let the next run of the task call again."""
+    """Show what the ledger knows of a task's call and, with --yes, let the next run of the task call again.
+
+    Of a task that makes several requests (the batches of an upload), those of unknown outcome are released and,
+    only if there are none, all.
+    """
     try:
         from airflow.state import TaskScope, get_state_backend
     except ImportError:
@@ -112,7 +117,7 @@ def release(args: argparse.Namespace) -> None:
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
-    from airflow_provider_wolkvox.ledger import KEY, Entry, State
+    from airflow_provider_wolkvox.ledger import Entry, State, key_of
 
     name = f"{args.dag_id} {args.run_id} {args.task_id}" + (f" {args.map_index}" if args.map_index >= 0 else "")
     scope = TaskScope(dag_id=args.dag_id, run_id=args.run_id, task_id=args.task_id, map_index=args.map_index)
@@ -127,20 +132,35 @@ def release(args: argparse.Namespace) -> None:
         ).one_or_none()
         if ti is None:
             raise SystemExit(f"There is no task instance {name}. Nothing was changed.")
-        kept = get_state_backend().get(scope, KEY, session=session)
-        try:
-            known = "nothing is known of a call" if kept is None else str(Entry.from_json(json.loads(kept)))
-        except ValueError:
-            known = "an entry that cannot be read here (a worker's own state store backend, or another hand, wrote it)"
-        print(f"{name} (now {ti.state or 'not scheduled'}): {known}")
+        entries: dict[str, Entry | None] = {}
+        known: dict[str, str] = {}
+        for key in map(key_of, itertools.count()):
+            kept = get_state_backend().get(scope, key, session=session)
+            if kept is None:
+                break
+            try:
+                entries[key] = Entry.from_json(json.loads(kept))
+                known[key] = str(entries[key])
+            except ValueError:
+                entries[key] = None
+                known[key] = (
+                    "an entry that cannot be read here (a worker's own state store backend, or another hand, wrote it)"
+                )
+        print(f"{name} (now {ti.state or 'not scheduled'}): ", end="")
+        print(*(known.values() or ["nothing is known of a call"]), sep="\n")
         if ti.state in ("queued", "running", "restarting"):
             raise SystemExit("The task is under way and may be calling at this moment. Nothing was changed.")
         if not args.yes:
             raise SystemExit(
                 "Nothing was changed. With --yes the next run of this task calls, even if the phone has rung already."
             )
-        released = Entry(State.NOT_SENT, ti.try_number, datetime.now(UTC), reason="released by hand; before: " + known)
-        get_state_backend().set(scope, KEY, json.dumps(released.to_json()), session=session)
+        unknown = [key for key, entry in entries.items() if entry is None or entry.state is State.INTENT]
+        for key in unknown or entries or [key_of(0)]:
+            before = known.get(key, "nothing is known of a call")
+            released = Entry(
+                State.NOT_SENT, ti.try_number, datetime.now(UTC), reason=f"released by hand; before: {before}"
+            )
+            get_state_backend().set(scope, key, json.dumps(released.to_json()), session=session)
     print("Released. Clear the task, and it calls; late calls stay refused (call_before, max_age).")
 
 
@@ -182,6 +202,76 @@ def look_up(args: argparse.Namespace) -> None:
         raise SystemExit(1)
 
 
+def plan(args: argparse.Namespace) -> None:
+    """Print whom of a campaign's customers to call back now and, with --skips, why not the others. Rings nobody."""
+    from airflow.providers.common.compat.sdk import AirflowException
+
+    from airflow_provider_wolkvox.api import WolkvoxError
+    from airflow_provider_wolkvox.calling import Rules
+    from airflow_provider_wolkvox.calling.lateness import instant
+    from airflow_provider_wolkvox.calling.phone import masked
+    from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
+    from airflow_provider_wolkvox.planning import plan_callbacks
+
+    print("The token is used now, outside of its pool: run this while no call is under way.", file=sys.stderr)
+    now = datetime.now(UTC)
+    try:
+        given = {name: value for name in _RULES if (value := getattr(args, name)) is not None}
+        hook = WolkvoxHook(args.conn_id)
+        rules = Rules(**given, hours=hook.calling_hours(args.country) if args.country else None)
+        since = instant(args.since, "--since")
+        until = instant(args.until, "--until") if args.until else now
+        with hook.get_conn() as wolkvox:
+            chosen = plan_callbacks(wolkvox, args.campaign, since, until, rules, now)
+    except (ValueError, ImportError, WolkvoxError, AirflowException) as wrong:
+        print(wrong, file=sys.stderr)
+        raise SystemExit(2) from None
+    rows = [
+        {
+            "agent": callback.agent_id,
+            "customer": masked(callback.phone),
+            "call": f"{callback.attempt.at:%Y-%m-%d %H:%M:%S %Z}",
+            "result": callback.attempt.result,
+            "seconds": "" if callback.attempt.seconds is None else callback.attempt.seconds,
+            "disposition": callback.attempt.cod_act,
+            "conn_id": callback.attempt.conn_id,
+        }
+        for callback in chosen.callbacks
+    ]
+    if args.skips:
+        rows = [
+            {
+                "reason": skip.reason.value,
+                "customer": masked(skip.attempt.phone),
+                "call": f"{skip.attempt.at:%Y-%m-%d %H:%M:%S %Z}",
+                "why": skip.why,
+                "next_allowed": "" if skip.next_allowed is None else f"{skip.next_allowed:%Y-%m-%d %H:%M:%S %Z}",
+                "conn_id": skip.attempt.conn_id,
+            }
+            for skip in chosen.skips
+        ]
+    _print(rows, args.output, nothing="Nobody." if not args.skips else "Every attempt is called back.")
+    counts = ", ".join(f"{count} {reason}" for reason, count in chosen.counts.items()) or "none"
+    print(f"{len(chosen.callbacks)} callbacks. Not called back: {counts}.", file=sys.stderr)
+
+
+# The rules that `plan` takes, by the names of `Rules`.
+_RULES = (
+    "results",
+    "dispositions",
+    "shorter_than",
+    "hung_up_by",
+    "max_attempts",
+    "within",
+    "least_interval",
+    "limit",
+)
+
+
+def _hours(text: str) -> timedelta:
+    return timedelta(hours=float(text))
+
+
 COMMANDS = [
     ActionCommand(
         name="sync-pools",
@@ -205,6 +295,28 @@ COMMANDS = [
             _arg("task_id", help="The task"),
             _arg("map_index", nargs="?", type=int, default=-1, help="Of a mapped task"),
             _arg("--yes", action="store_true", help="Do it; without this, only show"),
+        ),
+    ),
+    ActionCommand(
+        name="plan",
+        help="Show whom of a campaign's customers to call back now, as CampaignCallbacksOperator would; rings nobody",
+        func=plan,
+        args=(
+            _arg("--conn-id", default=DEFAULT_CONN_ID, help=f"The connection (default: {DEFAULT_CONN_ID})"),
+            _arg("--campaign", required=True, help="The campaign's id"),
+            _arg("--since", required=True, help="The calls from when on, such as 2026-11-22T07:00:00-05:00"),
+            _arg("--until", help="The calls until when (default: now)"),
+            _arg("--results", nargs="+", help="Which results are called back (default: ANSWER)"),
+            _arg("--dispositions", nargs="+", help="Only these dispositions (default: any)"),
+            _arg("--shorter-than", type=float, help="Only calls of less talk than this, in seconds"),
+            _arg("--hung-up-by", choices=("agent", "customer"), help="Only calls that they ended"),
+            _arg("--max-attempts", type=int, help="Attempts on a number, the callback among them (default: 2)"),
+            _arg("--within", type=_hours, help="... in any stretch of so many hours (default: 24)"),
+            _arg("--least-interval", type=_hours, help="Hours since a number's latest attempt (default: 0)"),
+            _arg("--country", help="Leave out who may not be called now by this country's law"),
+            _arg("--limit", type=int, help="At most so many callbacks (default: all)"),
+            _arg("--skips", action="store_true", help="Show who is not called back instead, and why"),
+            ARG_OUTPUT,
         ),
     ),
     ActionCommand(

@@ -26,7 +26,24 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": [{"integration-name": "wolkvox", "python-modules": ["airflow_provider_wolkvox.hooks.wolkvox"]}],
         "operators": [
-            {"integration-name": "wolkvox", "python-modules": ["airflow_provider_wolkvox.operators.aux_call"]}
+            {
+                "integration-name": "wolkvox",
+                "python-modules": [
+                    "airflow_provider_wolkvox.operators.aux_call",
+                    "airflow_provider_wolkvox.operators.callbacks",
+                    "airflow_provider_wolkvox.operators.campaign",
+                    "airflow_provider_wolkvox.operators.once",
+                ],
+            }
+        ],
+        "sensors": [
+            {
+                "integration-name": "wolkvox",
+                "python-modules": [
+                    "airflow_provider_wolkvox.sensors.calling_hours",
+                    "airflow_provider_wolkvox.sensors.wolkvox",
+                ],
+            }
         ],
         # Read by Airflow from 3.2; before, it reads nothing of it and the command is
         # `python -m airflow_provider_wolkvox`.

@@ -1,8 +1,11 @@
 """What is known of a call, kept where a retry, a clear and a killed worker cannot erase it.
 
+Other requests that must not be made twice, such as the upload of records, are kept like calls.
+
 The memory is Airflow's task state store (from 3.3): one entry per task instance, so one intended
-call. The entry is written *before* the request, as an intent. Whoever finds an intent later knows
-that a phone may have rung and that nobody saw the answer; that is what keeps it from ringing twice.
+call, or one for each batch of an upload. The entry is written *before* the request, as an intent.
+Whoever finds an intent later knows that a phone may have rung and that nobody saw the answer; that is
+what keeps it from ringing twice.
 
 Before 3.3 Airflow has no such memory (XCom is wiped at the start of every try), so there a later
 try is refused; so it is where the memory may have been wiped: `[state_store] clear_on_success`
@@ -55,7 +58,9 @@ class Entry:
     :param at: when the intent was written or, without one, when this entry was; UTC
     :param agent_id: the agent's extension, as far as it was known
     :param phone: the customer's number, masked to its last four digits
+    :param what: what was asked for, where it is no call
     :param conn_id: wolkvox's id of an accepted call; may be empty
+    :param answer: what wolkvox answered, where it is no call
     :param reason: why a call was refused or not sent
     :param reference: made anew with each intent, to tell one from another
     """
@@ -65,7 +70,9 @@ class Entry:
     at: datetime
     agent_id: str = ""
     phone: str = ""
+    what: str = ""
     conn_id: str = ""
+    answer: Any = None
     reason: str = ""
     reference: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -91,8 +98,14 @@ class Entry:
         words = f"{self.state.value} in try {self.try_number} at {self.at:%Y-%m-%d %H:%M:%S} UTC"
         words += f", agent {self.agent_id}" if self.agent_id else ""
         words += f", customer {self.phone}" if self.phone else ""
+        words += f", {self.what}" if self.what else ""
         words += f", conn_id {self.conn_id}" if self.conn_id else ""
         return f"{words} (reference {self.reference}){': ' + self.reason if self.reason else ''}"
+
+
+def key_of(number: int) -> str:
+    """Return the name in the store of the entry with a number, which counts from 0; a task's only one is KEY."""
+    return KEY if number == 0 else f"{KEY}_{number}"
 
 
 class Store(Protocol):
@@ -112,18 +125,22 @@ class Ledger:
     :param try_number: the try that writes
     :param retention: how long an entry is kept after it was last written; None for as long as the
         DAG run is (the store's rows go with their run)
+    :param key: the entry's name in the store; `key_of` gives those of a task with several
     """
 
-    def __init__(self, store: Store | None, try_number: int, retention: timedelta | None = None) -> None:
+    def __init__(
+        self, store: Store | None, try_number: int, retention: timedelta | None = None, key: str = KEY
+    ) -> None:
         self._store = store
         self._try_number = try_number
         self._retention = retention
+        self._key = key
         self._entry: Entry | None = None
 
     @classmethod
-    def of(cls, context: Mapping[str, Any], retention: timedelta | None = None) -> Ledger:
+    def of(cls, context: Mapping[str, Any], retention: timedelta | None = None, key: str = KEY) -> Ledger:
         """Return the ledger of the task that runs in `context`."""
-        return cls(context.get("task_state_store"), context["ti"].try_number, retention)
+        return cls(context.get("task_state_store"), context["ti"].try_number, retention, key)
 
     @property
     def remembers(self) -> bool:
@@ -150,7 +167,7 @@ class Ledger:
 
         :raises ValueError: what is kept there is no entry
         """
-        kept = None if self._store is None else self._store.get(KEY)
+        kept = None if self._store is None else self._store.get(self._key)
         self._entry = None if kept is None else Entry.from_json(kept)
         return self._entry
 
@@ -182,25 +199,28 @@ class Ledger:
             return f"nobody has checked yet that Airflow {airflow_version} keeps the ledger of a cleared task"
         return None
 
-    def intend(self, agent_id: str, phone: str) -> None:
+    def intend(self, **about: str) -> None:
         """Write that the request is about to be handed over. What this raises must keep it from being so.
 
         Airflow answers the write of a process whose task was cleared with 404, which makes it a fence.
 
-        :param phone: masked
+        :param about: `agent_id` and the masked `phone` of a call, `what` for anything else
         """
-        self._write(Entry(State.INTENT, self._try_number, datetime.now(UTC), agent_id=agent_id, phone=phone), must=True)
+        self._write(Entry(State.INTENT, self._try_number, datetime.now(UTC), **about), must=True)
 
     def leave_open(self, reason: str) -> None:
         """Write why nobody saw the answer. The intent stays what it is: no later run calls on its own."""
         self._close(State.INTENT, reason=reason)
 
-    def accept(self, conn_id: str) -> None:
-        """Write that wolkvox accepted the call."""
-        self._close(State.ACCEPTED, conn_id=conn_id)
+    def accept(self, **known: Any) -> None:
+        """Write that wolkvox accepted the request.
+
+        :param known: the call's `conn_id`, or the `answer` to anything else
+        """
+        self._close(State.ACCEPTED, **known)
 
     def refuse(self, reason: str) -> None:
-        """Write that wolkvox refused the call."""
+        """Write that wolkvox refused the request."""
         self._close(State.REFUSED, reason=reason)
 
     def not_sent(self, reason: str) -> None:
@@ -220,16 +240,16 @@ class Ledger:
         if self._store is None:
             return
         try:
-            self._store.set(KEY, entry.to_json(), retention=self._retention or _as_long_as_the_run())
+            self._store.set(self._key, entry.to_json(), retention=self._retention or _as_long_as_the_run())
         except Exception as failure:
             if must:
                 # Whoever asked for this write sends nothing now, so no intent stands.
                 self._entry = before
-                log.error("The intent to call could not be written, so nothing was sent and no phone rang.")
+                log.error("The intent could not be written, so nothing was sent.")
                 raise
             log.warning(
                 "The ledger could not be written (%s); what should stand there: %s. A later run of this task "
-                "will not call on its own.",
+                "will not send it on its own.",
                 type(failure).__name__,
                 entry,
             )

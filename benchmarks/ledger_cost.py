@@ -54,8 +54,8 @@ def {DAG_ID}():
             steps = {{
                 "read": ledger.read,
                 "fence": lambda: _require_running(context),
-                "intend": lambda: ledger.intend("10001", "...0101"),
-                "accept": lambda: ledger.accept("10001.0101.1760000000.10001"),
+                "intend": lambda: ledger.intend(agent_id="10001", phone="...0101"),
+                "accept": lambda: ledger.accept(conn_id="10001.0101.1760000000.10001"),
             }}
             spent = {{}}
             for name, step in steps.items():

@@ -77,7 +77,7 @@ PATIENCE = 300.0
 SAYS_UNKNOWN = (
     "outcome of this call is unknown",
     "outcome of aux_call is unknown",
-    "an earlier one may have made the phone ring",
+    "in an earlier one the phone may have rung",
 )
 SAYS_NO_RING = ("no phone rang", "no call was made")
 

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         ReportedCall,
         TokenInfo,
         UnconnectedCall,
+        began,
     )
     from airflow_provider_wolkvox.api.sending import Resend
 
@@ -64,6 +65,7 @@ _HOMES = {
     "ReportedCall": "records",
     "TokenInfo": "records",
     "UnconnectedCall": "records",
+    "began": "records",
     "AddedRecords": "campaign_records",
     "CampaignInfo": "campaign_records",
     "CampaignNow": "campaign_records",
@@ -119,6 +121,7 @@ __all__ = [
     "UnconnectedCall",
     "WolkvoxClient",
     "WolkvoxError",
+    "began",
 ]
 
 

@@ -77,7 +77,7 @@ class WolkvoxClient(ReadingMethods, CampaignMethods):
     ) -> None:
         self.server = arguments.server_code(server)
         self.address = arguments.base_url(base_url) if base_url else f"https://wv{self.server}.wolkvox.com"
-        self._dial_prefix = arguments.dial_prefix(dial_prefix)
+        self.dial_prefix = arguments.dial_prefix(dial_prefix)
         transport = Transport(
             self.address,
             arguments.token(token),
@@ -112,7 +112,7 @@ class WolkvoxClient(ReadingMethods, CampaignMethods):
         :raises OutcomeUnknown: the phone may have rung; it was not sent again
         """
         agent = arguments.agent_id(agent_id)
-        phone = self._dial_prefix + arguments.phone(customer_phone)
+        phone = self.dial_prefix + arguments.phone(customer_phone)
         parameters = {"agent_id": agent, "customer_phone": phone}
         answer = self._send(
             "POST",
@@ -121,7 +121,7 @@ class WolkvoxClient(ReadingMethods, CampaignMethods):
             parameters,
             before_sending,
             before_resending,
-            secrets=(phone, phone.removeprefix(self._dial_prefix)),
+            secrets=(phone, phone.removeprefix(self.dial_prefix)),
         )
         return AuxCall.from_data(answer.data, agent_id=agent, accepted_at=datetime.now(UTC))
 
@@ -171,7 +171,7 @@ class WolkvoxClient(ReadingMethods, CampaignMethods):
                 call
                 for call in calls
                 if call.agent_id == agent
-                and arguments.same_number(call.phone, phone, self._dial_prefix)
+                and arguments.same_number(call.phone, phone, self.dial_prefix)
                 and call.at is not None
                 and since.replace(microsecond=0) <= call.at <= until
             ]

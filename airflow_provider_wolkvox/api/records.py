@@ -76,6 +76,16 @@ class TokenInfo:
         )
 
 
+def began(conn_id: str) -> datetime | None:
+    """Return when a call began by its `conn_id`, None if that does not tell.
+
+    GUESS: its third part is the Unix time at which the call began, as in the vendor's sample.
+    """
+    parts = conn_id.split(".")
+    known = len(parts) == 4 and re.fullmatch("[0-9]{10}", parts[2])
+    return datetime.fromtimestamp(int(parts[2]), UTC) if known else None
+
+
 @dataclass(frozen=True, slots=True)
 class ReportedCall:
     """A call, or an agent's event in it, as one of wolkvox's reports shows it: what a look-up needs of them all.
@@ -103,14 +113,8 @@ class ReportedCall:
 
     @property
     def began(self) -> datetime:
-        """When the call itself began: `agent_2` dates the agent's states in it, and `conn_id` holds the call's time.
-
-        GUESS: the third part of a `conn_id` is the Unix time at which the call began, as in the vendor's sample.
-        """
-        moments = [] if self.at is None else [self.at]
-        parts = self.conn_id.split(".")
-        if len(parts) == 4 and re.fullmatch("[0-9]{10}", parts[2]):
-            moments.append(datetime.fromtimestamp(int(parts[2]), UTC))
+        """When the call itself began: `agent_2` dates the agent's states in it, and `conn_id` holds the call's time."""
+        moments = [moment for moment in (self.at, began(self.conn_id)) if moment is not None]
         return min(moments, default=datetime.min.replace(tzinfo=UTC))
 
     @classmethod

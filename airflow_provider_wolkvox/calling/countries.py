@@ -285,6 +285,9 @@ _ALL = (
 RULES: Final[Mapping[tuple[str, str], Rule]] = {(rule.country, rule.purpose): rule for rule in _ALL}
 COUNTRIES: Final = tuple(dict.fromkeys(rule.country for rule in _ALL))
 
+ONLY_ZONES: Final[Mapping[str, str]] = {"CO": "America/Bogota", "PE": "America/Lima"}
+"""The time zone of the countries here that have one; the others have several."""
+
 
 def rule_for(country: str, purpose: str) -> Rule:
     """Return the rule for calls of a purpose into a country.

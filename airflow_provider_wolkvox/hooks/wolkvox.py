@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowException, BaseHook
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseHook
 
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID
 
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_wolkvox.api import AuxCall, ReportedCall, TokenInfo, WolkvoxClient
+    from airflow_provider_wolkvox.calling.hours import Hours
+
+
+OF_CONNECTION = "connection"
+"""Stands for the calling hours of the connection's own country."""
 
 
 class WolkvoxHook(BaseHook):
@@ -66,7 +73,7 @@ class WolkvoxHook(BaseHook):
                     )
             options = {
                 name: value
-                for name in ("base_url", "dial_prefix", "connect_timeout", "total_timeout")
+                for name in ("base_url", "dial_prefix", "connect_timeout", "total_timeout", "timezone")
                 if (value := self.extra(name)) is not None
             }
             try:
@@ -105,6 +112,53 @@ class WolkvoxHook(BaseHook):
         """Return the token's use of the daily quota; see `WolkvoxClient.token_info`."""
         return self.get_conn().token_info()
 
+    def calling_hours(self, given: Hours | str | None = OF_CONNECTION, phone: str | None = None) -> Hours | None:
+        """Return when customers may be called; None for any time. No request is made.
+
+        A country stands for its law on calls for collection and for commerce, both kept at once, since
+        nothing tells which of them a call is for.
+
+        :param given: the hours themselves, a country's code, None, or `"connection"`: the connection's
+            `country`, and any time, with a warning, if that is empty
+        :param phone: reckon them in every time zone that this number may be in (extra `phones`), and in
+            their own, or the connection's, only if none is known
+        :raises ValueError: an unknown country or time zone, or none where one is needed; the message names the field
+        """
+        from airflow_provider_wolkvox.calling import CallingHours
+        from airflow_provider_wolkvox.calling.countries import ONLY_ZONES
+
+        if given is None:
+            return None
+        country = str(self.extra("country") or "").upper() if given == OF_CONNECTION else given
+        zone = self.extra("timezone")
+        if not isinstance(country, str):
+            hours, country = country, self.extra("country")
+        elif not country:
+            self.log.warning(
+                "Calls are made at any hour: neither calling_hours nor the field 'Country' of connection %r says "
+                "when customers may be called.",
+                self.wolkvox_conn_id,
+            )
+            return None
+        else:
+            zone = zone or ONLY_ZONES.get(country.upper())
+            if zone is None and phone is None:
+                raise ValueError(
+                    f"Connection {self.wolkvox_conn_id!r}: the field 'Time zone' is empty, and {country} has several. "
+                    "No request was made"
+                )
+            # Without a zone they are asked in the number's only.
+            law = [
+                CallingHours.for_country(country, purpose=purpose, timezone=zone or "UTC")
+                for purpose in ("collection", "commercial")
+            ]
+            hours = law[0] & law[1]
+        if phone is None:
+            return hours
+        from airflow_provider_wolkvox.calling.phone import hours_for_phone
+
+        return hours_for_phone(hours, phone, country, default_zone=zone)
+
     def stop(self) -> None:
         """Let no further request be sent; one on its way is not called back. Safe in signal handlers."""
         self._stopped = True
@@ -134,6 +188,25 @@ class WolkvoxHook(BaseHook):
             f"{info.token_limit} requests used today."
         )
 
+    @contextmanager
+    def failing(self, *, repeatable: bool) -> Iterator[None]:
+        """Turn a failure of what is asked of wolkvox into one that Airflow retries, or does not.
+
+        :param repeatable: whether it does no harm to ask a second time when nobody saw the answer
+        :raises AirflowException: a retry may help
+        :raises AirflowFailException: it cannot help, or might do harm
+        """
+        from airflow_provider_wolkvox.api import ApiUnavailable, NotSent, OutcomeUnknown, TokenBusy, WolkvoxError
+
+        try:
+            yield
+        except (NotSent, TokenBusy, ApiUnavailable) as failure:
+            raise AirflowException(str(failure)) from None
+        except OutcomeUnknown as failure:
+            raise (AirflowException if repeatable else AirflowFailException)(str(failure)) from None
+        except (WolkvoxError, ValueError) as failure:
+            raise AirflowFailException(str(failure)) from None
+
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Label the connection form's fields, for Airflow before 3.2; the provider's metadata holds the text."""
@@ -155,6 +228,35 @@ class WolkvoxHook(BaseHook):
             )
             for name, field in _form()["conn-fields"].items()
         }
+
+
+class UsesHook:
+    """A task that has the hook of its connection, and lets it send nothing more once the task is killed."""
+
+    wolkvox_conn_id: str
+
+    @cached_property
+    def hook(self) -> WolkvoxHook:
+        """The hook of the task's connection."""
+        return WolkvoxHook(self.wolkvox_conn_id)
+
+    def on_kill(self) -> None:
+        """Send nothing more; a request that is on its way cannot be called back."""
+        self.hook.stop()
+
+
+def refuse_unknown_hours(given: Any) -> None:
+    """Refuse what cannot be calling hours, while the DAG is parsed.
+
+    :raises ValueError: an unknown country, or no hours at all
+    """
+    if isinstance(given, str):
+        if given != OF_CONNECTION:
+            from airflow_provider_wolkvox.calling.countries import rule_for
+
+            rule_for(given, "collection")
+    elif given is not None and not hasattr(given, "next_open"):
+        raise ValueError(f"calling_hours={given!r} is no CallingHours, country's code, None or {OF_CONNECTION!r}")
 
 
 def _form() -> dict[str, Any]:

@@ -68,9 +68,9 @@ def test_the_text_of_an_entry_names_its_state_and_reference(entry):
 def test_an_answer_keeps_the_intents_time_agent_and_reference():
     store = DictionaryStore()
     ledger = Ledger(store, try_number=1)
-    ledger.intend("10001", "***0101")
+    ledger.intend(agent_id="10001", phone="***0101")
     intent = ledger.last
-    ledger.accept("10001.0101.1.1")
+    ledger.accept(conn_id="10001.0101.1.1")
     assert Entry.from_json(store[KEY]) == ledger.last
     assert (ledger.last.at, ledger.last.agent_id, ledger.last.reference) == (intent.at, "10001", intent.reference)
     assert ledger.last.state is State.ACCEPTED
@@ -78,9 +78,9 @@ def test_an_answer_keeps_the_intents_time_agent_and_reference():
 
 def test_each_intent_has_a_reference_of_its_own():
     ledger = Ledger(DictionaryStore(), try_number=1)
-    ledger.intend("10001", "***0101")
+    ledger.intend(agent_id="10001", phone="***0101")
     first = ledger.last.reference
-    ledger.intend("10001", "***0101")
+    ledger.intend(agent_id="10001", phone="***0101")
     assert ledger.last.reference != first
 
 
@@ -88,9 +88,9 @@ def test_an_entry_is_kept_as_long_as_its_run_unless_the_author_says_how_long():
     from airflow.sdk import NEVER_EXPIRE
 
     store = DictionaryStore()
-    Ledger(store, try_number=1).intend("10001", "***0101")
+    Ledger(store, try_number=1).intend(agent_id="10001", phone="***0101")
     assert store.retention is NEVER_EXPIRE
-    Ledger(store, try_number=1, retention=timedelta(days=7)).intend("10001", "***0101")
+    Ledger(store, try_number=1, retention=timedelta(days=7)).intend(agent_id="10001", phone="***0101")
     assert store.retention == timedelta(days=7)
 
 
@@ -98,7 +98,7 @@ def test_without_a_store_a_ledger_remembers_nothing_and_fails_at_nothing():
     ledger = Ledger(None, try_number=1)
     assert not ledger.remembers
     assert ledger.read() is None
-    ledger.intend("10001", "***0101")
+    ledger.intend(agent_id="10001", phone="***0101")
     ledger.refuse("no")
     assert ledger.last.state is State.REFUSED
     assert ledger.read() is None

@@ -13,8 +13,8 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from interruptions import Interruption, quick_waits
 from task_runner import ProcessKilled, Run, Server, run_try
 
+from airflow_provider_wolkvox.hooks import wolkvox as hook_module
 from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
-from airflow_provider_wolkvox.operators import aux_call
 from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
 from airflow_provider_wolkvox.simulator import Simulator
 
@@ -255,7 +255,7 @@ def test_an_exception_of_any_kind_after_the_request_leaves_the_outcome_unknown(m
             raise error("in a hook of somebody's own")
 
     with one_call(monkeypatch) as (sim, server):
-        with mock.patch.object(aux_call, "WolkvoxHook", FailsAfterTheReply):
+        with mock.patch.object(hook_module, "WolkvoxHook", FailsAfterTheReply):
             attempt(server, retries=2)
         assert server.store["wolkvox_call"]["state"] == "intent"
         second = attempt(server, try_number=2, retries=2)

@@ -1,0 +1,130 @@
+"""CampaignCallbacksOperator: whom of a campaign's customers to call back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_wolkvox.calling.lateness import instant
+from airflow_provider_wolkvox.hooks.wolkvox import UsesHook
+from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane, require_lane
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_wolkvox.calling.callbacks import Plan, Rules
+
+
+class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
+    """Read what a campaign's calls came to, choose whom to call back, and return the callbacks. Rings nobody.
+
+    The list is ready for calls::
+
+        callbacks = CampaignCallbacksOperator(
+            task_id="callbacks", campaign_id="32841", since="{{ data_interval_start }}",
+            rules=Rules(shorter_than=20, hung_up_by="customer"),
+        )
+        AuxCallOperator.partial(task_id="call").expand_kwargs(callbacks.output)
+
+    How many attempts are not called back is logged and pushed to XCom under the key `skips`, by reason.
+
+    Airflow maps at most `[core] max_map_length` tasks, 1,024 if nobody changed it: `Rules(limit=...)` keeps to that.
+
+    :param campaign_id: the campaign's id, digits (templated)
+    :param since: the first instant of the calls in question, an aware datetime or its ISO 8601 text (templated)
+    :param until: the last one; default None, now (templated)
+    :param rules: which calls are called back, and what keeps a number from being called; default `Rules()`: answered
+        calls, two attempts on a number in 24 hours. Give them `hours` to leave out who may not be called at the moment
+        of choosing; the calls themselves wait for their own `calling_hours`
+    :param do_not_call: whether to leave out who is on wolkvox's do-not-call list; default True
+    :param plan_path: where to write the whole plan as JSON lines, one for each attempt, any path that Airflow's object
+        storage knows; it holds whole numbers; default None, not written (templated)
+    :param wolkvox_conn_id: the connection with server code and token; default `wolkvox_default`
+    :param pool: another lane than the one named after the connection
+
+    :raises ValueError: when the DAG is parsed: an argument cannot be right
+    """
+
+    template_fields: Sequence[str] = ("campaign_id", "since", "until", "plan_path", "wolkvox_conn_id")
+    ui_color = "#e7eef3"
+
+    def __init__(
+        self,
+        *,
+        campaign_id: str | int,
+        since: datetime | str,
+        until: datetime | str | None = None,
+        rules: Rules | None = None,
+        do_not_call: bool = True,
+        plan_path: str | None = None,
+        wolkvox_conn_id: str = DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(wolkvox_conn_id=wolkvox_conn_id, **kwargs)
+        self.campaign_id = campaign_id
+        self.since = since
+        self.until = until
+        self.rules = rules
+        self.do_not_call = do_not_call
+        self.plan_path = plan_path
+        for name in ("since", "until"):
+            value = getattr(self, name)
+            if isinstance(value, datetime) or (isinstance(value, str) and "{" not in value):
+                instant(value, name)
+
+    def execute(self, context: Context) -> list[dict[str, str]]:
+        """Read, choose, log, write the plan, and return the callbacks."""
+        require_lane(self, context)
+        with self.hook.failing(repeatable=True):
+            plan = self._plan(datetime.now(UTC))
+        counts = {reason.value: count for reason, count in plan.counts.items()}
+        self.log.info("%d callbacks. Not called back: %s.", len(plan.callbacks), _in_words(counts))
+        if self.plan_path:
+            self._write(plan)
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key="skips", value=counts)
+        return [{"agent_id": callback.agent_id, "customer_phone": callback.phone} for callback in plan.callbacks]
+
+    def _plan(self, now: datetime) -> Plan:
+        from airflow_provider_wolkvox.calling.callbacks import Rules
+        from airflow_provider_wolkvox.planning import plan_callbacks
+
+        return plan_callbacks(
+            self.hook.get_conn(),
+            self.campaign_id,
+            instant(self.since, "since"),
+            instant(self.until, "until") if self.until else now,
+            self.rules or Rules(),
+            now,
+            do_not_call=self.do_not_call,
+        )
+
+    def _write(self, plan: Plan) -> None:
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        path = ObjectStoragePath(self.plan_path or "")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8") as file:  # type: ignore[no-untyped-call]
+            for line in _lines(plan):
+                file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+        self.log.info("The whole plan stands in %s.", self.plan_path)
+
+
+def _lines(plan: Plan) -> Iterator[dict[str, Any]]:
+    for callback in plan.callbacks:
+        yield {
+            "callback": {"agent_id": callback.agent_id, "customer_phone": callback.phone},
+            **asdict(callback.attempt),
+        }
+    for skip in plan.skips:
+        next_allowed = skip.next_allowed and skip.next_allowed.isoformat()
+        yield {"skip": skip.reason.value, "why": skip.why, "next_allowed": next_allowed, **asdict(skip.attempt)}
+
+
+def _in_words(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in counts.items()) or "none"

@@ -1,0 +1,321 @@
+"""Operators that steer a campaign: start, stop, put records back into dialling, add records."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+
+from airflow_provider_wolkvox.hooks.wolkvox import UsesHook
+from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane, require_lane
+from airflow_provider_wolkvox.ledger import key_of
+from airflow_provider_wolkvox.operators.once import OnceOperator, Request, Words, require_timedelta, why_too_late
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+CampaignType = Literal["predictive", "preview"]
+
+# The vendor's limit for records in one request [doc].
+LARGEST_BATCH = 10_000
+
+# Of the server's reasons, how many a batch keeps: the ledger's entry must stay far below the store's 64 KB.
+_REASONS_KEPT = 100
+
+
+class CampaignStartOperator(UsesHook, InLane, BaseOperator):
+    """Start a campaign; one that wolkvox says no to (two predictives active) fails with wolkvox's words.
+
+    Run again, it starts the campaign again: what it asks for is a state, not a deed. If nobody saw the
+    answer, the task fails without a retry, since somebody may have stopped the campaign meanwhile.
+
+    :param campaign_id: the campaign's id, digits (templated)
+    :param wolkvox_conn_id: the connection with server code and token; default `wolkvox_default`
+    :param max_age: how long after the run was due it may still be started, so that catching up and clearing
+        old runs start nothing; default 24 hours, None for any time
+    :param pool: another lane than the one named after the connection
+    """
+
+    template_fields: Sequence[str] = ("campaign_id", "wolkvox_conn_id")
+    ui_color = "#e7f3ec"
+
+    def __init__(
+        self,
+        *,
+        campaign_id: str | int,
+        wolkvox_conn_id: str = DEFAULT_CONN_ID,
+        max_age: timedelta | None = timedelta(hours=24),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(wolkvox_conn_id=wolkvox_conn_id, **kwargs)
+        self.campaign_id = campaign_id
+        self.max_age = max_age
+        if max_age is not None:
+            require_timedelta(max_age, "max_age")
+
+    def execute(self, context: Context) -> None:
+        """Start the campaign."""
+        require_lane(self, context)
+        late = why_too_late(context, None, self.max_age)
+        if late:
+            raise AirflowFailException(f"Campaign {self.campaign_id} was not started: {late}.")
+        with self.hook.failing(repeatable=False):
+            self.hook.get_conn().start_campaign(self.campaign_id)
+        self.log.info("wolkvox started campaign %s.", self.campaign_id)
+
+
+class CampaignStopOperator(UsesHook, InLane, BaseOperator):
+    """Stop a campaign. Run again, it stops it again; if nobody saw the answer, a retry asks once more.
+
+    :param campaign_id: the campaign's id, digits (templated)
+    :param wolkvox_conn_id: the connection with server code and token; default `wolkvox_default`
+    :param pool: another lane than the one named after the connection
+    """
+
+    template_fields: Sequence[str] = ("campaign_id", "wolkvox_conn_id")
+    ui_color = "#e7f3ec"
+
+    def __init__(self, *, campaign_id: str | int, wolkvox_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+        super().__init__(wolkvox_conn_id=wolkvox_conn_id, **kwargs)
+        self.campaign_id = campaign_id
+
+    def execute(self, context: Context) -> None:
+        """Stop the campaign."""
+        require_lane(self, context)
+        with self.hook.failing(repeatable=True):
+            self.hook.get_conn().stop_campaign(self.campaign_id)
+        self.log.info("wolkvox stopped campaign %s.", self.campaign_id)
+
+
+class CampaignRecallOperator(OnceOperator):
+    """Put a campaign's records with certain results back into dialling; returns how many.
+
+    Done at most once however often the task is run, like a call: a second time would have customers dialled
+    again whom the first one's round has reached meanwhile.
+
+    :param campaign_id: the campaign's id, digits (templated)
+    :param value: the result or disposition, or several of them; default `"NO-ANSWER"` (templated)
+    :param field: where wolkvox is to look for it: `"Cod_Machine"` (default), `"cod_rslt1"` or `"cod_rslt2"`
+
+    The rest is as for `AuxCallOperator`.
+    """
+
+    template_fields: Sequence[str] = ("campaign_id", "value", "wolkvox_conn_id")
+    ui_color = "#e7f3ec"
+
+    words = Words(
+        request="recall of records",
+        for_whom="recall",
+        nothing="no record was put back into dialling",
+        perhaps="the records may have been put back into dialling",
+        look="look at the campaign in wolkvox Manager",
+        again="recall them",
+    )
+
+    def __init__(
+        self,
+        *,
+        campaign_id: str | int,
+        value: str | Sequence[str] = "NO-ANSWER",
+        field: str = "Cod_Machine",
+        wolkvox_conn_id: str = DEFAULT_CONN_ID,
+        max_age: timedelta | None = timedelta(hours=24),
+        ledger_retention: timedelta | None = None,
+        allow_second_try: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            wolkvox_conn_id=wolkvox_conn_id,
+            max_age=max_age,
+            ledger_retention=ledger_retention,
+            allow_second_try=allow_second_try,
+            **kwargs,
+        )
+        self.campaign_id = campaign_id
+        self.value = value
+        self.field = field
+
+    def execute(self, context: Context) -> int:
+        """Recall the records of each value, one request after the other."""
+        require_lane(self, context)
+        affected = 0
+        for number, value in enumerate([self.value] if isinstance(self.value, str) else self.value):
+            entry = self.once(self._request(number, value), context)
+            self.log.info("%s: %s records go back into dialling.", entry.what, entry.answer)
+            affected += entry.answer
+        return affected
+
+    def _request(self, number: int, value: str) -> Request:
+        def send(**around: Any) -> dict[str, int]:
+            wolkvox = self.hook.get_conn()
+            return {"answer": wolkvox.recall_records(self.campaign_id, self.field, value, **around)}
+
+        return Request({"what": f"campaign {self.campaign_id}, {self.field} {value}"}, send, key_of(number))
+
+
+class CampaignAddRecordsOperator(OnceOperator):
+    """Add records to a campaign, in batches, none of which is ever sent twice; returns what became of them.
+
+    The result: `sent`, `accepted` and `refused` records, and `errors`: the server's reasons, numbers masked, at
+    most 100 for each batch. The task fails if no record at all was accepted.
+
+    All records are checked before the first request. A batch that wolkvox refuses as a whole (its licence's
+    cap) fails the task with wolkvox's words; the batches after it are not sent. So does one whose outcome
+    nobody saw. Run again, the task goes on where it was.
+
+    :param campaign_id: the campaign's id, digits (templated)
+    :param records: mappings of texts and numbers, each with a `customer_id` (templated)
+    :param records_path: instead: a file of them, any path that Airflow's object storage knows: CSV with a header
+        (`.csv`, separated by commas or semicolons), else JSON lines (templated)
+    :param type_campaign: `"predictive"` (default) or `"preview"`
+    :param start: whether wolkvox is to start the campaign; default False
+    :param batch_size: records in one request; default and most 10,000 [doc]
+
+    The rest is as for `AuxCallOperator`.
+    """
+
+    template_fields: Sequence[str] = ("campaign_id", "records", "records_path", "wolkvox_conn_id")
+    ui_color = "#e7f3ec"
+
+    words = Words(
+        request="upload",
+        for_whom="records",
+        nothing="no record was added",
+        perhaps="the records may have been added",
+        look="look at the campaign's records in wolkvox Manager",
+        again="add them",
+    )
+
+    def __init__(
+        self,
+        *,
+        campaign_id: str | int,
+        records: Iterable[Mapping[str, Any]] | str | None = None,
+        records_path: str | None = None,
+        type_campaign: CampaignType = "predictive",
+        start: bool = False,
+        batch_size: int = LARGEST_BATCH,
+        wolkvox_conn_id: str = DEFAULT_CONN_ID,
+        max_age: timedelta | None = timedelta(hours=24),
+        ledger_retention: timedelta | None = None,
+        allow_second_try: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            wolkvox_conn_id=wolkvox_conn_id,
+            max_age=max_age,
+            ledger_retention=ledger_retention,
+            allow_second_try=allow_second_try,
+            **kwargs,
+        )
+        self.campaign_id = campaign_id
+        self.records = records
+        self.records_path = records_path
+        self.type_campaign = type_campaign
+        self.start = start
+        self.batch_size = batch_size
+        if (records is None) == (records_path is None):
+            raise ValueError("give either records or records_path")
+        if type_campaign not in get_args(CampaignType):
+            raise ValueError(f"type_campaign={type_campaign!r} is none of {', '.join(get_args(CampaignType))}")
+        if not 1 <= batch_size <= LARGEST_BATCH:
+            raise ValueError(f"batch_size={batch_size} is not between 1 and {LARGEST_BATCH}, wolkvox's limit")
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Check all records, then send each batch that was not accepted yet."""
+        require_lane(self, context)
+        with self.hook.failing(repeatable=False):
+            records = list(self._checked())
+        result: dict[str, Any] = {"sent": 0, "accepted": 0, "refused": 0, "errors": []}
+        for number, first in enumerate(range(0, len(records), self.batch_size)):
+            batch = records[first : first + self.batch_size]
+            entry = self.once(self._request(number, first, batch, len(records)), context)
+            self.log.info("%s: %s", entry.what, entry.answer)
+            for name in result:
+                result[name] += entry.answer[name]
+        if not result["accepted"]:
+            self.fail(f"wolkvox accepted none of {result['sent']} records: {'; '.join(result['errors'][:5])}")
+        if result["refused"]:
+            self.log.warning("wolkvox refused %d records: %s", result["refused"], "; ".join(result["errors"][:20]))
+        return result
+
+    def _request(self, number: int, first: int, batch: list[dict[str, str]], of: int) -> Request:
+        def send(**around: Any) -> dict[str, Any]:
+            added = self.hook.get_conn().add_records(
+                self.campaign_id, batch, type_campaign=self.type_campaign, start=self.start, **around
+            )
+            return {
+                "answer": {
+                    "sent": len(batch),
+                    "accepted": added.accepted,
+                    "refused": added.refused,
+                    "errors": list(added.errors[:_REASONS_KEPT]),
+                }
+            }
+
+        # So that a file which was changed between two tries is not taken for the one that was sent.
+        print_of = hashlib.sha256(json.dumps(batch, sort_keys=True).encode()).hexdigest()[:12]
+        what = f"campaign {self.campaign_id}, records {first + 1} to {first + len(batch)} of {of} (SHA-256 {print_of})"
+        return Request({"what": what}, send, key_of(number))
+
+    def _checked(self) -> Iterator[dict[str, str]]:
+        """Yield all records as wolkvox takes them.
+
+        :raises ValueError: one that it would not take; the message says which
+        """
+        number = 0
+        for number, record in enumerate(self._read(), start=1):
+            if not isinstance(record, Mapping):
+                raise ValueError(f"record {number} is {type(record).__name__}, not an object. Nothing was sent")
+            checked = {}
+            for name, value in record.items():
+                if isinstance(value, bool) or not isinstance(value, (str, int, float, type(None))):
+                    raise ValueError(
+                        f"record {number}: {name!r} is {type(value).__name__}; wolkvox takes text. Nothing was sent"
+                    )
+                # JSON and spreadsheets make 3005550101.0 of a number.
+                whole = int(value) if isinstance(value, float) and value.is_integer() else value
+                checked[str(name)] = "" if whole is None else str(whole).strip()
+            if not checked.get("customer_id"):
+                raise ValueError(f"record {number} has no customer_id, which wolkvox requires. Nothing was sent")
+            yield checked
+        if not number:
+            raise ValueError("there are no records to add. Nothing was sent")
+
+    def _read(self) -> Iterable[Any]:
+        if self.records_path is None:
+            if isinstance(self.records, str):
+                raise ValueError("records is text, not a list: set render_template_as_native_obj=True on the DAG")
+            return self.records or ()
+        return _rows_of_file(self.records_path)
+
+
+def _rows_of_file(path: str) -> Iterator[Any]:
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    # Spreadsheets put a byte order mark before the header.
+    file: Any
+    with ObjectStoragePath(path).open("r", encoding="utf-8-sig", newline="") as file:  # type: ignore[no-untyped-call]
+        if path.lower().endswith(".csv"):
+            header = file.readline()
+            delimiter = ";" if header.count(";") > header.count(",") else ","
+            names = next(csv.reader([header], delimiter=delimiter))
+            for row in csv.reader(file, delimiter=delimiter):
+                if row:
+                    if len(row) != len(names):
+                        raise ValueError(
+                            f"{path}: a line has {len(row)} columns, the header {len(names)}. Nothing was sent"
+                        )
+                    yield dict(zip(names, row, strict=True))
+            return
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                try:
+                    yield json.loads(line)
+                except ValueError:
+                    raise ValueError(f"{path}: line {number} is not JSON. Nothing was sent") from None

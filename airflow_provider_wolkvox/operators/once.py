@@ -1,0 +1,319 @@
+"""What every request that must not be made twice goes through: the ledger, the fences, the outcomes.
+
+An operator says what it asks of wolkvox (`Request`) and in which words that is spoken of (`Words`);
+`OnceOperator` does the rest in the order of the ledger's protocol, the same for a call, a recall of
+records and each batch of an upload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol
+
+from airflow.exceptions import AirflowRescheduleException
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    BaseOperator,
+)
+
+from airflow_provider_wolkvox.calling.lateness import instant, too_late
+from airflow_provider_wolkvox.hooks.wolkvox import UsesHook
+from airflow_provider_wolkvox.lane import InLane
+from airflow_provider_wolkvox.ledger import KEY, Ledger, State
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_wolkvox.api import NotSent, TokenBusy
+    from airflow_provider_wolkvox.ledger import Entry
+
+
+class Send(Protocol):
+    """Makes the request, and returns what the ledger is to keep of an accepted one."""
+
+    def __call__(
+        self, *, before_sending: Callable[[], None], before_resending: Callable[[NotSent | TokenBusy], None]
+    ) -> Mapping[str, Any]:
+        """Make the request; the two callables are the client's."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One thing that is asked of wolkvox, at most once.
+
+    :param about: what the ledger keeps of it: `agent_id` and masked `phone` of a call, else `what`
+    :param send: makes the request
+    :param key: the ledger's entry, for a task that makes several requests
+    """
+
+    about: Mapping[str, str]
+    send: Send
+    key: str = KEY
+
+    @property
+    def subject(self) -> str:
+        """What an entry of the ledger must be about, to be about this request."""
+        return self.about.get("phone") or self.about["what"]
+
+
+@dataclass(frozen=True)
+class Words:
+    """How messages speak of a request.
+
+    :param request: what it is, such as `call`
+    :param for_whom: what it is about, such as `customer`
+    :param nothing: that nothing came of it, such as `no phone rang`
+    :param perhaps: what may have come of it, such as `the phone may have rung`
+    :param look: where to look for what came of it
+    :param again: what a person does who has it made once more, such as `ring`
+    """
+
+    request: str
+    for_whom: str
+    nothing: str
+    perhaps: str
+    look: str
+    again: str
+
+
+class OnceOperator(UsesHook, InLane, BaseOperator):
+    """An operator whose requests are made at most once, however often its task is run.
+
+    :param max_age: how long after the run was due (the later of its `data_interval_end` and `run_after`)
+        the request may still be made; None for any time
+    :param call_before: the instant from which it is too late; default None
+    :param ledger_retention: how long the ledger keeps it; None for as long as Airflow keeps the DAG run
+    :param allow_second_try: make it although nothing tells whether an earlier try did
+    """
+
+    template_fields: Sequence[str] = ("wolkvox_conn_id",)
+
+    words: ClassVar[Words]
+
+    def __init__(
+        self,
+        *,
+        wolkvox_conn_id: str,
+        max_age: timedelta | None,
+        ledger_retention: timedelta | None,
+        allow_second_try: bool,
+        call_before: datetime | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(wolkvox_conn_id=wolkvox_conn_id, **kwargs)
+        self.max_age = max_age
+        self.ledger_retention = ledger_retention
+        self.allow_second_try = allow_second_try
+        self.call_before = call_before
+        for name in ("max_age", "ledger_retention"):
+            if getattr(self, name) is not None:
+                require_timedelta(getattr(self, name), name)
+
+    def once(self, request: Request, context: Context) -> Entry:
+        """Make a request unless it was made already, and return the ledger's entry of the accepted one.
+
+        :raises AirflowFailException: it must not be made (again), wolkvox refused it, or its outcome is unknown
+        :raises AirflowException: it was not made, and a retry may make it
+        """
+        ledger = Ledger.of(context, self.ledger_retention, request.key)
+        known = self._known(request, ledger, context)
+        return self._make(request, ledger, context) if known is None else known
+
+    def require_allowed(self, ledger: Ledger, context: Context) -> None:
+        """Refuse, before anything is sent and again right before it is, what must not be asked for now."""
+        late = why_too_late(context, self.call_before, self.max_age)
+        if late:
+            ledger.not_sent(late)
+            self.fail(
+                f"The {self.words.request} was not made: {late}. {_sentence(self.words.nothing)} Running the task "
+                "again does not change that."
+            )
+
+    def resolve(self, intent: Entry, ledger: Ledger, context: Context) -> Entry:
+        """Return the entry of a request whose answer nobody saw, if what came of it can be found out."""
+        self.fail(
+            f"The outcome of this {self.words.request} is unknown: {intent}. "
+            f"{_sentence(self.words.perhaps)} This task does not {self.words.again} again on its own. "
+            f"{_sentence(self.words.look)}" + (f" {self._release(context)}." if ledger.remembers else "")
+        )
+
+    def fail(self, message: str) -> NoReturn:
+        """Fail the task without a retry."""
+        raise AirflowFailException(message) from None
+
+    def _known(self, request: Request, ledger: Ledger, context: Context) -> Entry | None:
+        """Return the entry of a request that was accepted already, None if it may be made now."""
+        words = self.words
+        try:
+            entry = ledger.read()
+        except ValueError as wrong:
+            self.fail(
+                f"What the ledger holds cannot be read: {wrong}. No {words.request} was made. {self._release(context)}."
+            )
+        if entry is None:
+            self._require_that_none_was_forgotten(ledger, context)
+        elif entry.state in (State.ACCEPTED, State.INTENT) and (entry.phone or entry.what) != request.subject:
+            self.fail(
+                f"An earlier run of this task was for another {words.for_whom}: {entry}. Which {words.for_whom} stands "
+                "behind a task must not change once it has sent something (a mapped task's list changed its order?). "
+                f"No {words.request} was made. {self._release(context)}."
+            )
+        elif entry.state is State.ACCEPTED:
+            self.log.info(
+                "This %s was already made: %s. It is not made again; what it gave is returned. %s.",
+                words.request,
+                entry,
+                self._release(context),
+            )
+            return entry
+        elif entry.state is State.INTENT:
+            return self.resolve(entry, ledger, context)
+        return None
+
+    def _make(self, request: Request, ledger: Ledger, context: Context) -> Entry:
+        from airflow_provider_wolkvox.api import (
+            ApiUnavailable,
+            NotSent,
+            OutcomeUnknown,
+            Refused,
+            TokenBusy,
+            WolkvoxError,
+        )
+
+        def last_look() -> None:
+            self._require_running(context)
+            self.require_allowed(ledger, context)
+            ledger.intend(**request.about)
+
+        def record(failure: WolkvoxError) -> None:
+            (ledger.refuse if isinstance(failure, Refused) else ledger.not_sent)(str(failure))
+
+        try:
+            self.require_allowed(ledger, context)
+            answer = request.send(before_sending=last_look, before_resending=record)
+        except (NotSent, TokenBusy, ApiUnavailable) as failure:
+            record(failure)
+            # Without a ledger the next try could only refuse, and would hide the reason.
+            again = ledger.remembers or self.allow_second_try
+            raise (AirflowException if again else AirflowFailException)(str(failure)) from None
+        except Refused as failure:
+            record(failure)
+            self.fail(str(failure))
+        except OutcomeUnknown as failure:
+            ledger.leave_open(failure.why)
+            return self.resolve(ledger.last, ledger, context)
+        except (AirflowFailException, AirflowSkipException, AirflowRescheduleException):
+            # The last look said no, and has written what it knows.
+            raise
+        except Exception as failure:
+            # Such as a number that cannot be right, hours without a time zone, a connection that Airflow does not
+            # have, a store that is down. Once an intent stands, what an exception of any other kind proves is nothing.
+            if ledger.is_open:
+                ledger.leave_open(type(failure).__name__)
+                raise
+            final = isinstance(failure, (ValueError, ImportError))
+            ledger.not_sent(str(failure) if final else type(failure).__name__)
+            if final:
+                self.fail(str(failure))
+            raise
+        ledger.accept(**answer)
+        return ledger.last
+
+    def _require_that_none_was_forgotten(self, ledger: Ledger, context: Context) -> None:
+        """Refuse where an earlier run may have made the request and the empty ledger does not prove otherwise."""
+        why = ledger.may_have_forgotten(context, self.retries or 0)
+        if why and not self.allow_second_try:
+            release = f", or: {self._release(context)}" if ledger.remembers else ""
+            self.fail(
+                f"This is try {context['ti'].try_number} of the task: in an earlier one {self.words.perhaps}, and "
+                f"{why}. No {self.words.request} was made in this try. Look at the earlier try's log. "
+                f"{_sentence(self.words.look)} To {self.words.again} nevertheless, set allow_second_try=True on the "
+                f"task{release}."
+            )
+
+    def _require_running(self, context: Context) -> None:
+        """Refuse to go on if the server no longer takes this process for the task that runs."""
+        state = _state_of(context["ti"])
+        if state != "running":
+            self.fail(
+                f"The task is no longer running for Airflow (its state is {state}): it was cleared, marked or given up "
+                f"since this try began. Nothing was sent in this try and {self.words.nothing}."
+            )
+
+    def _release(self, context: Context) -> str:
+        ti = context["ti"]
+        task = f"{ti.dag_id} {ti.run_id} {ti.task_id}" + ("" if ti.map_index in (None, -1) else f" {ti.map_index}")
+        command = f"airflow wolkvox release {task} --yes"
+        return f"To {self.words.again} on purpose, and only then: `{command}`, then clear the task"
+
+
+def why_too_late(
+    context: Context, call_before: datetime | str | None, max_age: timedelta | None, *, at: datetime | None = None
+) -> str | None:
+    """Return why a request comes too late in a task's run, None if it does not.
+
+    :param at: when it would be made; default now
+    """
+    try:
+        return too_late(
+            at or datetime.now(UTC),
+            call_before=instant(call_before, "call_before") if call_before else None,
+            due=_due(context),
+            max_age=max_age,
+        )
+    except ValueError as wrong:
+        return str(wrong)
+
+
+def require_timedelta(value: Any, name: str) -> None:
+    """Refuse what is no length of time.
+
+    :raises ValueError: it is none
+    """
+    if not isinstance(value, timedelta):
+        raise ValueError(f"{name}={value!r} is no timedelta")
+
+
+def pause_until(at: datetime) -> NoReturn:
+    """Give the lane back and have the task run again at an instant; see `can_pause`."""
+    raise AirflowRescheduleException(at)  # type: ignore[no-untyped-call]
+
+
+def can_pause() -> bool:
+    """Return whether Airflow runs a task again later that is no sensor: from 3.1.8 [ran]."""
+    from airflow import __version__ as airflow_version
+    from packaging.version import Version
+
+    return Version(airflow_version) >= Version("3.1.8")
+
+
+def _state_of(ti: Any) -> str | None:
+    """Return a task's own state as Airflow's server sees it."""
+    if hasattr(ti, "get_task_states"):
+        states = ti.get_task_states(
+            dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+        )
+        # The request names one task instance, so at most one state comes back.
+        return next(iter(states.get(ti.run_id, {}).values()), None)
+    # Before 3.0 a task has the database at hand.
+    ti.refresh_from_db()
+    # `airflow dags test` leaves the state at "scheduled" there. It is no harm to take that for running
+    # where a task was cleared and scheduled again: that later try refuses to call.
+    state: str | None = "running" if ti.state == "scheduled" else ti.state
+    return state
+
+
+def _due(context: Context) -> datetime | None:
+    """Return when the run was due: the end of the interval or, if a person asked later, that moment."""
+    run: Any = context["dag_run"]
+    # `run_after` came with 3.0; before, a manual run's logical date is the moment that it was asked for.
+    moments = (context.get("data_interval_end"), getattr(run, "run_after", None) or getattr(run, "logical_date", None))
+    return max((moment for moment in moments if moment is not None), default=None)
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."

@@ -1,0 +1,67 @@
+"""CallingHoursSensor: wait until customers may be called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseSensorOperator
+
+from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION, WolkvoxHook, refuse_unknown_hours
+from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_wolkvox.calling.hours import Hours
+
+
+class CallingHoursSensor(BaseSensorOperator):
+    """Wait until customers may be called, outside of any lane: it makes no request.
+
+    It sleeps in `reschedule` mode until the hours next open, not from poke to poke.
+
+    :param calling_hours: when customers may be called: `CallingHours`, a country's code (its law, in the
+        connection's time zone), or None for any time; default `"connection"`: the connection's `country`
+    :param customer_phone: reckon the hours in every time zone that this number may be in (extra `phones`);
+        default None (templated)
+    :param wolkvox_conn_id: the connection whose `country` and `timezone` count; default `wolkvox_default`
+
+    :raises AirflowFailException: an unknown country or time zone, or hours that never open
+    """
+
+    # Not `wolkvox_conn_id`: `airflow wolkvox check` takes a task that has it for one that uses the token.
+    template_fields: Sequence[str] = ("customer_phone",)
+    valid_modes: Iterable[str] = ("reschedule",)
+    ui_color = "#e7eef3"
+
+    def __init__(
+        self,
+        *,
+        calling_hours: Hours | str | None = OF_CONNECTION,
+        customer_phone: str | None = None,
+        wolkvox_conn_id: str = DEFAULT_CONN_ID,
+        mode: str = "reschedule",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(mode=mode, **kwargs)
+        self.calling_hours = calling_hours
+        self.customer_phone = customer_phone
+        self.wolkvox_conn_id = wolkvox_conn_id
+        refuse_unknown_hours(calling_hours)
+
+    def poke(self, context: Context) -> bool:
+        """Return whether it is open now; if not, have the next poke come when it opens."""
+        now = datetime.now(UTC)
+        try:
+            hours = WolkvoxHook(self.wolkvox_conn_id).calling_hours(self.calling_hours, self.customer_phone)
+            closed = hours.why_closed(now) if hours else None
+            if hours is None or closed is None:
+                return True
+            opens = hours.next_open(now)
+        except (ValueError, ImportError) as wrong:
+            raise AirflowFailException(str(wrong)) from None
+        self.log.info("Customers may not be called now (%s), next at %s.", closed, f"{opens:%Y-%m-%d %H:%M:%S} UTC")
+        self.poke_interval = max((opens - now).total_seconds(), 1.0)
+        return False

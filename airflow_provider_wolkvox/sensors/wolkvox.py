@@ -1,0 +1,233 @@
+"""Sensors that ask wolkvox, each in its token's lane and only for the moment of a poke."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseSensorOperator, PokeReturnValue
+
+from airflow_provider_wolkvox.calling.lateness import instant
+from airflow_provider_wolkvox.hooks.wolkvox import UsesHook
+from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane, require_lane
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_wolkvox.api import ConnectedCall, UnconnectedCall, WolkvoxClient
+
+# How far before the earliest call a record of it may begin, and after now: clocks differ.
+_MARGIN = timedelta(minutes=10)
+
+
+class WolkvoxSensor(UsesHook, InLane, BaseSensorOperator):
+    """A sensor in its token's lane, which it gives back between two pokes: its mode is `reschedule`, always.
+
+    A question that wolkvox did not answer (no connection, token in use, maintenance, an answer that got lost)
+    is asked again at the next poke; a refusal fails the task at once.
+
+    :param wolkvox_conn_id: the connection with server code and token; default `wolkvox_default`
+    :param poke_interval: between two pokes; default 5 minutes: the vendor recommends at most one request for
+        reports and real-time data in that time [doc]
+    :param timeout: how long to wait in all; default 24 hours
+    :param pool: another lane than the one named after the connection
+    """
+
+    template_fields: Sequence[str] = ("wolkvox_conn_id",)
+    valid_modes: Iterable[str] = ("reschedule",)
+    ui_color = "#e7eef3"
+
+    def __init__(
+        self,
+        *,
+        wolkvox_conn_id: str = DEFAULT_CONN_ID,
+        poke_interval: timedelta | float = timedelta(minutes=5),
+        timeout: timedelta | float = timedelta(hours=24),
+        mode: str = "reschedule",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            wolkvox_conn_id=wolkvox_conn_id, poke_interval=poke_interval, timeout=timeout, mode=mode, **kwargs
+        )
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Ask once."""
+        from airflow_provider_wolkvox.api import ApiUnavailable, NotSent, OutcomeUnknown, TokenBusy
+
+        require_lane(self, context)
+        with self.hook.failing(repeatable=True):
+            try:
+                return self.ask(self.hook.get_conn(), context)
+            except (NotSent, TokenBusy, ApiUnavailable, OutcomeUnknown) as failure:
+                self.log.warning("%s It is asked again at the next poke.", failure)
+                return PokeReturnValue(is_done=False)
+
+    @abstractmethod
+    def ask(self, wolkvox: WolkvoxClient, context: Context) -> PokeReturnValue:
+        """Return whether what is waited for has come, and what to return of it."""
+
+
+class CampaignFinishedSensor(WolkvoxSensor):
+    """Wait until a predictive campaign has dialled all its records; returns its numbers.
+
+    Finished is a campaign with records of which none is left and that has dialled as often as it has
+    records: what wolkvox calls its status often stays `started` [seen]. One that an answer lacks is not finished.
+
+    :param campaign_id: the campaign's id, digits (templated)
+
+    The rest is as for `WolkvoxSensor`.
+
+    :raises AirflowFailException: the operation has no such campaign, or wolkvox refuses to answer
+    """
+
+    template_fields: Sequence[str] = ("campaign_id", "wolkvox_conn_id")
+
+    def __init__(self, *, campaign_id: str | int, wolkvox_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+        super().__init__(wolkvox_conn_id=wolkvox_conn_id, **kwargs)
+        self.campaign_id = campaign_id
+
+    def ask(self, wolkvox: WolkvoxClient, context: Context) -> PokeReturnValue:
+        """Read the campaign's numbers of this moment."""
+        wanted = str(self.campaign_id).strip()
+        now = next((each for each in wolkvox.real_time_campaigns(wanted) if each.campaign_id == wanted), None)
+        if now is None:
+            if wanted not in {campaign.campaign_id for campaign in wolkvox.campaigns()}:
+                raise AirflowFailException(f"This operation has no campaign {wanted}: correct campaign_id.")
+            self.log.info("wolkvox's answer lacks campaign %s: not finished.", wanted)
+            return PokeReturnValue(is_done=False)
+        self.log.info(
+            "Campaign %s (%s): %s of %s records left, %s dialled, %s answered.",
+            wanted,
+            now.status,
+            now.clean,
+            now.records,
+            now.dial,
+            now.answer,
+        )
+        numbers = {"records": now.records, "dial": now.dial, "answer": now.answer, "no_answer": now.no_answer}
+        return PokeReturnValue(is_done=now.is_finished, xcom_value={"campaign_id": wanted, **numbers})
+
+
+class AgentReadySensor(WolkvoxSensor):
+    """Wait until an agent is ready for a call.
+
+    That an agent is ready now does not keep them ready until a later task calls.
+
+    :param agent_id: the agent's extension (templated)
+
+    The rest is as for `WolkvoxSensor`.
+    """
+
+    template_fields: Sequence[str] = ("agent_id", "wolkvox_conn_id")
+
+    def __init__(self, *, agent_id: str | int, wolkvox_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+        super().__init__(wolkvox_conn_id=wolkvox_conn_id, **kwargs)
+        self.agent_id = agent_id
+
+    def ask(self, wolkvox: WolkvoxClient, context: Context) -> PokeReturnValue:
+        """Read the agents' states of this moment."""
+        from airflow_provider_wolkvox.api.arguments import agent_id
+
+        wanted = agent_id(self.agent_id)
+        status = next((agent.status for agent in wolkvox.real_time_agents() if agent.agent_id == wanted), None)
+        self.log.info("Agent %s: %s.", wanted, status or "not logged in")
+        return PokeReturnValue(is_done=(status or "").upper() == "READY")
+
+
+class CallOutcomeSensor(WolkvoxSensor):
+    """Wait until the reports tell what became of a call, or of several; returns it.
+
+    Of each call: `conn_id`, `agent_id`, `connected` (true or false), `result`, `seconds` (of talk),
+    `disposition`, `disposition_2`, `hang_up` (`agent` or `customer`) and `at` (ISO 8601). Records appear
+    late: some only once the agent has done with the call [doc].
+
+    :param conn_id: the call's `conn_id`; or a list of them, such as a mapped task's output, which is waited for
+        with the same two requests a poke and gives a list in its order (templated)
+    :param agent_id: whose call it must have been; default None, not checked (templated)
+    :param since: where in the reports to begin, an aware datetime or its ISO 8601 text (templated); default
+        ten minutes before the earliest call's own time, which `conn_id` holds
+
+    The rest is as for `WolkvoxSensor`.
+
+    :raises AirflowFailException: a `conn_id` is empty: such a call cannot be followed
+    """
+
+    template_fields: Sequence[str] = ("conn_id", "agent_id", "since", "wolkvox_conn_id")
+
+    def __init__(
+        self,
+        *,
+        conn_id: str | Iterable[str],
+        agent_id: str | int | None = None,
+        since: datetime | str | None = None,
+        wolkvox_conn_id: str = DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(wolkvox_conn_id=wolkvox_conn_id, **kwargs)
+        self.conn_id = conn_id
+        self.agent_id = agent_id
+        self.since = since
+
+    def ask(self, wolkvox: WolkvoxClient, context: Context) -> PokeReturnValue:
+        """Read the reports of connected and of not-connected calls."""
+        wanted = self._wanted()
+        since = self._since(wanted, context)
+        outcomes: dict[str, dict[str, Any]] = {}
+        until = datetime.now(UTC) + _MARGIN
+        calls: Iterable[ConnectedCall | UnconnectedCall] = ()
+        if wanted:
+            calls = chain(wolkvox.cdr_1(since, until), wolkvox.cdr_5(since, until))
+        for call in calls:
+            if call.conn_id in wanted:
+                outcomes[call.conn_id] = self._outcome(call)
+        self.log.info("%d of %d calls are in the reports.", len(outcomes), len(set(wanted)))
+        if len(outcomes) < len(set(wanted)):
+            return PokeReturnValue(is_done=False)
+        found = [outcomes[conn_id] for conn_id in wanted]
+        return PokeReturnValue(is_done=True, xcom_value=found[0] if isinstance(self.conn_id, str) else found)
+
+    def _wanted(self) -> list[str]:
+        given = [self.conn_id] if self.conn_id is None or isinstance(self.conn_id, str) else list(self.conn_id)
+        wanted = ["" if conn_id is None else str(conn_id).strip() for conn_id in given]
+        if "" in wanted:
+            raise AirflowFailException(
+                f"conn_id is empty (number {wanted.index('') + 1} of {len(wanted)}): wolkvox gave none, or the call's "
+                "task pushed none. A call without it cannot be followed in the reports."
+            )
+        return wanted
+
+    def _since(self, wanted: Sequence[str], context: Context) -> datetime:
+        from airflow_provider_wolkvox.api import began
+
+        if self.since:
+            return instant(self.since, "since")
+        moments = [moment for moment in map(began, wanted) if moment is not None]
+        if len(moments) == len(wanted) and moments:
+            return min(moments) - _MARGIN
+        run: Any = context["dag_run"]
+        started: datetime = run.start_date
+        return started - _MARGIN
+
+    def _outcome(self, call: ConnectedCall | UnconnectedCall) -> dict[str, Any]:
+        from airflow_provider_wolkvox.api import ConnectedCall
+
+        if self.agent_id and call.agent_id != str(self.agent_id):
+            raise AirflowFailException(
+                f"Call {call.conn_id} was agent {call.agent_id}'s, not agent {self.agent_id}'s: conn_id or agent_id is "
+                "of another call."
+            )
+        # Each report lacks what the other one is about.
+        return {
+            "conn_id": call.conn_id,
+            "agent_id": call.agent_id,
+            "connected": isinstance(call, ConnectedCall),
+            "result": getattr(call, "result", "ANSWER"),
+            "seconds": getattr(call, "seconds", 0),
+            "disposition": getattr(call, "cod_act", ""),
+            "disposition_2": getattr(call, "cod_act_2", ""),
+            "hang_up": getattr(call, "hang_up", ""),
+            "at": call.at.isoformat() if call.at else None,
+        }
