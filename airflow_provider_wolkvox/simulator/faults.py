@@ -72,9 +72,12 @@ OPTIONS: Mapping[FaultKind, Mapping[str, Any]] = {
     FaultKind.REDIRECT: {"status": 302, "location": None, "ring": False},
     FaultKind.REPLY: {"status": 200, "body": "", "content_type": "application/json", "ring": False},
 }
-"""The options of each kind beyond times, after and the filters, with their defaults. Times are in seconds."""
+"""The options of each kind beyond times, after and the filters, with their defaults. Times are in seconds.
 
-FILTERS = ("api", "token", "agent_id", "phone")
+`ring` is whether what is asked is done all the same: the phone rings, the campaign starts.
+"""
+
+FILTERS = ("api", "token", "agent_id", "phone", "campaign_id")
 """What a fault can be limited to."""
 
 
@@ -98,6 +101,7 @@ class Fault:
     token: str | None = field(default=None, repr=False)
     agent_id: str | None = None
     phone: str | None = field(default=None, repr=False)
+    campaign_id: str | None = None
     seconds: float = 0.0
     interval: float = 0.0
     part: str = "body"
@@ -138,6 +142,7 @@ class Fault:
             (self.token, ask.token),
             (self.agent_id, ask.parameters.get("agent_id")),
             (self.phone, ask.parameters.get("customer_phone")),
+            (self.campaign_id, ask.parameters.get("campaign_id")),
         )
         return all(wanted is None or wanted == found for wanted, found in pairs)
 

@@ -147,7 +147,7 @@ class Operation:
             raise ValueError("the same token was given twice")
         self._agents = {agent.agent_id: agent for agent in agents}
         self._clock = clock
-        self._logged_in_since = dict.fromkeys(self._agents, self.now())
+        self._logged_since = dict.fromkeys(self._agents, self.now())
         self.daily_quota = daily_quota
         self.simultaneous_limit = simultaneous_limit
         self.replies = replies
@@ -299,8 +299,8 @@ class Operation:
         """Add an agent, or put another state in its place."""
         with self._changed:
             before = self._agents.get(agent.agent_id)
-            if before is None or (agent.logged_in and not before.logged_in):
-                self._logged_in_since[agent.agent_id] = self.now()
+            if before is None or agent.logged_in != before.logged_in:
+                self._logged_since[agent.agent_id] = self.now()
             self._agents[agent.agent_id] = agent
             self.campaigns_changed()
 
@@ -360,9 +360,9 @@ class Operation:
             self.campaigns_changed()
             return conn_id
 
-    def logged_in_since(self, agent_id: str) -> datetime:
-        """Return since when an agent has been logged in, or when it was put in."""
-        return self._logged_in_since[agent_id]
+    def logged_since(self, agent_id: str) -> datetime:
+        """Return since when an agent has been logged in, or out."""
+        return self._logged_since[agent_id]
 
     def is_on_call(self, agent: Agent) -> bool:
         """Return whether an agent is on a call: by its given state, or on a campaign's."""
@@ -405,8 +405,8 @@ class Operation:
             if self._campaigns:
                 available = {
                     agent.agent_id: max(
-                        self._logged_in_since[agent.agent_id],
-                        self._busy_until.get(agent.agent_id, self._logged_in_since[agent.agent_id]),
+                        self._logged_since[agent.agent_id],
+                        self._busy_until.get(agent.agent_id, self._logged_since[agent.agent_id]),
                     )
                     for agent in self._agents.values()
                     if agent.logged_in and not agent.on_call

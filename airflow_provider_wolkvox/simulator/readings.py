@@ -21,7 +21,7 @@ def real_time_agents(operation: Operation, token: Token, ask: Ask, manner: Manne
     """Tell each agent's state now, and for how many seconds: no call and no phone (doc)."""
     sight = operation.sight()
     of_agent: dict[str, list[CallRecord]] = {}
-    for call in sight.calls:
+    for call in operation.history:
         of_agent.setdefault(call.agent_id, []).append(call)
     found = []
     for agent in operation.agents:
@@ -44,9 +44,9 @@ def _state(
 ) -> tuple[str, datetime] | None:
     """Return an agent's state and since when, `None` if it is not to be told of.
 
-    GUESS: what is told of an agent who is not logged in, and since when; the words are doc otherwise.
+    GUESS: what is told of an agent who is not logged in; the words are doc otherwise.
     """
-    since = operation.logged_in_since(agent.agent_id)
+    since = operation.logged_since(agent.agent_id)
     if not agent.logged_in:
         return (sight.manner.logged_out, since) if sight.manner.logged_out else None
     current: tuple[str, datetime] | None = None

@@ -105,7 +105,7 @@ def _zone(text: str) -> tzinfo:
         from zoneinfo import ZoneInfo
 
         return ZoneInfo(text)
-    except (ValueError, OSError):
+    except (ValueError, KeyError, OSError):
         raise ReportError(f'zone must be such as "-05:00" or "America/Bogota", not {text!r}') from None
 
 

@@ -367,6 +367,33 @@ class Simulator:
             skill_id=skill_id,
         )
 
+    def add_past_calls(
+        self,
+        number: int,
+        *,
+        seconds_ago: float = 3600.0,
+        campaign_id: str = "",
+        result: str | CallResult = "ANSWER",
+        **of_result: object,
+    ) -> None:
+        """Put many predictive calls into the history at once, evenly spread from `seconds_ago` until now.
+
+        Each has a phone of its own (573000000000 and up) and the next of the agents: enough for a report as
+        long as one can be.
+        """
+        what = CallResult.of(result, **of_result)
+        agents = [agent.agent_id for agent in self.agents] or [""]
+        with self._operation.lock:
+            first = self._operation.now() - timedelta(seconds=seconds_ago)
+            for place in range(number):
+                self._operation.add_past_call(
+                    f"57300{place:07}",
+                    agents[place % len(agents)],
+                    what,
+                    begun=first + timedelta(seconds=seconds_ago * place / number),
+                    campaign_id=campaign_id,
+                )
+
     def hold_reports(self) -> None:
         """Keep calls that are rung from now on out of the reports, until `release_reports` or `reset`."""
         self._operation.hold_reports()
@@ -421,8 +448,8 @@ class Simulator:
     def fault(self, kind: FaultKind | str, *, times: int | None = 1, after: int = 0, **options: object) -> Fault:
         """Arm a fault: after letting `after` matching requests pass, it hits the next `times` (`None`: all).
 
-        Filters are `api`, `token`, `agent_id` and `phone`; what else a kind takes is in `faults.OPTIONS`.
-        `FaultError` (a `ValueError`) for anything that can't be.
+        Filters are `api`, `token`, `agent_id`, `phone` and `campaign_id`; what else a kind takes is in
+        `faults.OPTIONS`. `FaultError` (a `ValueError`) for anything that can't be.
         """
         fault = Fault.of(kind, times=times, after=after, **options)
         self._faults.arm(fault)
