@@ -217,8 +217,11 @@ class Campaigns:
         return next(reversed(of_agent or of_phone), None)
 
     def has_cut_call(self, agent_id: str, now: datetime) -> bool:
-        """Return whether an agent has had a campaign's call that is over."""
-        return any(dial.agent_id == agent_id and dial.over <= now for dial in self.dials(now))
+        """Return whether an agent has had a predictive campaign's call that is over."""
+        return any(
+            dial.agent_id == agent_id and dial.type_interaction == OUT_PRE and dial.over <= now
+            for dial in self.dials(now)
+        )
 
     def is_talking(self, agent_id: str, now: datetime) -> bool:
         """Return whether an agent is on a campaign's call."""
