@@ -142,7 +142,7 @@ def plain(value: str, name: str) -> str:
 
 def one_of(value: str, choices: Collection[str], name: str) -> str:
     """Return a word that an API knows, spelt as it spells it."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(sorted(choices))}")
     return value
 

@@ -26,6 +26,7 @@ from airflow_provider_wolkvox.api.operation_records import (
 )
 from airflow_provider_wolkvox.api.records import GMT_5, ConnectedCall, DispositionCall, ReportedCall, UnconnectedCall
 from airflow_provider_wolkvox.api.sending import CAMPAIGN, INFORMATION, REAL_TIME, REPORTS, ROWS, Sender
+from airflow_provider_wolkvox.api.windows import pieces
 
 CAMPAIGN_TYPES = frozenset({"predictive", "preview"})
 DETAILS = frozenset({"default", "all"})
@@ -249,26 +250,29 @@ class ReadingMethods(Sender):
     def _totals(self, report: str, campaign_id: str | int, since: datetime, until: datetime) -> list[CampaignTotal]:
         campaign = {"campaign_id": arguments.campaign_id(campaign_id)}
         rows = self._rows(REPORTS, report, campaign, since, until)
-        return added_up([CampaignTotal.from_row(row) for row in rows])
+        # GUESS: a word `TOTAL` is the report's sum, which such a row has no agent's name to say.
+        totals = [total for total in map(CampaignTotal.from_row, rows) if total.word.upper() != "TOTAL"]
+        return totals if len(pieces(since, until, self.zone)) == 1 else added_up(totals)
 
 
 def added_up(totals: list[CampaignTotal]) -> list[CampaignTotal]:
-    """Return one total for each word, in the order in which the words first come.
+    """Return one total for each word, in the order in which the words first come, and their shares of all.
 
-    Totals of one window are left as the server counted them. GUESS: a word `TOTAL` is the report's sum.
+    What holds a number that could not be read is None, not less than it is.
     """
-    words: dict[str, list[CampaignTotal]] = {}
+    words: dict[str, list[int | None]] = {}
     for total in totals:
-        if total.word.upper() != "TOTAL":
-            words.setdefault(total.word, []).append(total)
-    if all(len(found) == 1 for found in words.values()):
-        return [found[0] for found in words.values()]
-    records = {word: sum(total.records or 0 for total in found) for word, found in words.items()}
-    of_all = sum(records.values())
+        words.setdefault(total.word, []).append(total.records)
+    records = {word: _sum(numbers) for word, numbers in words.items()}
+    of_all = _sum([*records.values()])
     return [
-        CampaignTotal(word, number, round(100 * number / of_all, 2) if of_all else None)
+        CampaignTotal(word, number, round(100 * number / of_all, 2) if number is not None and of_all else None)
         for word, number in records.items()
     ]
+
+
+def _sum(numbers: list[int | None]) -> int | None:
+    return None if None in numbers else sum(number for number in numbers if number is not None)
 
 
 def _secrets(*texts: str) -> tuple[str, ...]:

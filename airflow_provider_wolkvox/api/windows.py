@@ -56,7 +56,7 @@ def whole(
         one second alone fills a reply
     """
     arguments.instants(since, until)
-    return _read(fetch, list(_windows(since, until, zone)), zone, full)
+    return _read(fetch, pieces(since, until, zone), zone, full)
 
 
 def _read(
@@ -80,13 +80,16 @@ def _read(
         windows += [(middle + _SECOND, end), (start, middle)]
 
 
-def _windows(since: datetime, until: datetime, zone: tzinfo) -> Iterator[Window]:
+def pieces(since: datetime, until: datetime, zone: tzinfo) -> list[Window]:
+    """Return the windows of at most 31 days that a range is asked in at first, by the zone's clock."""
+    windows: list[Window] = []
     for first, last in _shown(since, until, zone):
         start = first
         while start <= last:
             end = min(start + LONGEST_WINDOW - _SECOND, last)
-            yield start, end
+            windows.append((start, end))
             start = end + _SECOND
+    return windows
 
 
 def _shown(since: datetime, until: datetime, zone: tzinfo) -> list[Window]:

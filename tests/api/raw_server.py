@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import select
 import socket
 import ssl
 import struct
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 CONN_ID = "10001.4567.1782402643.44005"
 
@@ -28,6 +31,20 @@ def answer(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
     """Return a whole answer."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
+
+
+def rows(*found: object, **more: Any) -> bytes:
+    """Return the answer of a report that holds rows."""
+    return answer(envelope(msg="", data=list(found), **more))
+
+
+def refused(code: str, error: str, msg: str, **more: Any) -> bytes:
+    """Return the answer to what wolkvox does not do."""
+    return answer(envelope(code, error, msg, **more), f"{code} {error}")
+
+
+NO_ROWS = refused("404", "Not Found", "Validate dates entered")
+BUSY = refused("403", "FORBIDDEN", "EXCEEDS THE LIMIT OF SIMULTANEOUS REQUESTS PER TOKEN (2)")
 
 
 def accepted(conn_id: str = CONN_ID) -> bytes:
@@ -44,16 +61,29 @@ class Peer:
         self.number = number
 
     def request(self) -> bytes:
-        """Read one request's head; empty if the client hung up instead. Requests here have no body."""
-        head = b""
-        while b"\r\n\r\n" not in head:
-            piece = self.sock.recv(65536)
+        """Read one request, its body too, and return its head; empty if the client hung up instead."""
+        data = b""
+        while b"\r\n\r\n" not in data:
+            piece = self._piece()
             if not piece:
                 return b""
-            head += piece
-            self.server.received += piece
+            data += piece
+        end = data.index(b"\r\n\r\n") + 4
+        head, body = data[:end], data[end:]
+        length = re.search(rb"\r\ncontent-length: *([0-9]+)", head, re.IGNORECASE)
+        while length and len(body) < int(length[1]):
+            piece = self._piece()
+            if not piece:
+                return b""
+            body += piece
+        self.server.bodies.append(body)
         self.server.saw(head)
         return head
+
+    def _piece(self) -> bytes:
+        piece = self.sock.recv(65536)
+        self.server.received += piece
+        return piece
 
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)
@@ -80,12 +110,39 @@ class Peer:
 Serve = Callable[[Peer], None]
 
 
+@dataclass(frozen=True)
+class Question:
+    """What a request asked for, decoded."""
+
+    method: str
+    file: str
+    api: str
+    parameters: dict[str, str]
+
+    @classmethod
+    def of(cls, head: bytes) -> Question:
+        method, target, _ = head.split(b"\r\n")[0].decode().split(" ")
+        parts = urlsplit(target)
+        parameters = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True))
+        return cls(method, parts.path.removeprefix("/api/v2/"), parameters.pop("api"), parameters)
+
+
 def always(reply: bytes) -> Serve:
     """Answer every request of a connection with the same bytes."""
 
     def serve(peer: Peer) -> None:
         while peer.request():
             peer.send(reply)
+
+    return serve
+
+
+def replying(reply: Callable[[Question], bytes]) -> Serve:
+    """Answer each request with what a function makes of its question."""
+
+    def serve(peer: Peer) -> None:
+        while head := peer.request():
+            peer.send(reply(Question.of(head)))
 
     return serve
 
@@ -106,7 +163,8 @@ class RawServer:
     :param serve: runs in a thread of its own for each connection, which is closed when it returns
     :param tls: wraps each connection first, where given
     :ivar connections: how many connections were accepted
-    :ivar requests: the heads that arrived, in order
+    :ivar requests: the heads of the requests that arrived whole, in order
+    :ivar bodies: their bodies
     :ivar received: every byte that was read of requests, half ones too
     """
 
@@ -116,6 +174,7 @@ class RawServer:
         self.host = host
         self.connections = 0
         self.requests: list[bytes] = []
+        self.bodies: list[bytes] = []
         self.received = b""
         self.stopping = threading.Event()
         self._changed = threading.Condition()
@@ -124,6 +183,11 @@ class RawServer:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.create_server((host, port), family=family)
         self.port = self._listener.getsockname()[1]
+
+    @property
+    def asked(self) -> list[Question]:
+        """What the requests asked for, in order."""
+        return [Question.of(head) for head in self.requests]
 
     @property
     def base_url(self) -> str:
