@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final, TypeAlias
+from operator import attrgetter
+from typing import Final
 
 from airflow_provider_wolkvox.calling.hours import CallingHours, Hours, JointHours, NeverOpens, utc
 from airflow_provider_wolkvox.calling.phone import masked, normalise, same_customer_key, zones_of
@@ -54,12 +55,29 @@ _SHORT_NUMBERS: Final = (8, 9)
 _NOT_OUTWARD: Final = ("inbound", "internal")
 _LONGEST: Final = timedelta(days=3650)
 
+# By time, and those of one time by every other field (but `seconds`, which may be None), so that the order in which
+# attempts come in changes nothing.
+_IN_ORDER: Final = attrgetter(
+    "at",
+    "phone",
+    "conn_id",
+    "agent_id",
+    "result",
+    "campaign_id",
+    "customer_id",
+    "cod_act",
+    "cod_act_2",
+    "hang_up",
+    "type_interaction",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One dial or call of the past, of any campaign and any type.
 
-    Words are put into one form: `result` in capitals with hyphens, `hang_up` and `type_interaction` in small letters.
+    Put into one form: `at` in UTC, `result` in capitals with hyphens, `hang_up` and `type_interaction` in small
+    letters.
 
     :param phone: the number, without the operation's dial prefix
     :param at: when it began; an aware datetime
@@ -90,15 +108,12 @@ class Attempt:
     type_interaction: str = ""
 
     def __post_init__(self) -> None:
-        utc(self.at)  # raises if it is none
+        # Two times in one zone compare by their wall clocks, wrongly so on the day that the clocks are put back.
+        object.__setattr__(self, "at", utc(self.at))
         for name, form in (("result", _word), ("hang_up", _small), ("type_interaction", _small)):
             given = getattr(self, name)
             if (formed := form(given)) != given:
                 object.__setattr__(self, name, formed)
-
-
-_Timed: TypeAlias = tuple[datetime, Attempt]
-"""An attempt, and when it was in UTC: two times of one zone compare by their wall clocks, wrongly so once a year."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,48 +321,50 @@ def choose(
     """
     if isinstance(do_not_call, str):
         raise ValueError("do_not_call is one text: give a list of numbers")
-    campaign = sorted(((utc(attempt.at), attempt) for attempt in attempts), key=_order)
-    numbers = _Numbers([*campaign, *((utc(attempt.at), attempt) for attempt in history)], do_not_call)
     clock = _Clock(rules, utc(now))
+    campaign = sorted(attempts, key=_seconds)
+    campaign.sort(key=_IN_ORDER)
+    numbers = _Numbers([*campaign, *history], do_not_call)
 
     skips: list[Skip | None] = [None] * len(campaign)
     standing: dict[str, int] = {}
-    for place, (_, attempt) in enumerate(campaign):
-        skips[place] = _unfit(attempt, rules)
+    for place, attempt in enumerate(campaign):
+        customer = numbers.customer(attempt)
+        skips[place] = _unfit(attempt, customer, rules)
         if skips[place] is None:
-            customer = numbers.customer(attempt)
             if customer in standing:
                 earlier = standing[customer]
-                skips[earlier] = _skip(campaign[earlier][1], Reason.OTHER_ATTEMPT, "a later one on its number stands")
+                skips[earlier] = _skip(campaign[earlier], Reason.OTHER_ATTEMPT, "a later one on its number stands")
             standing[customer] = place
 
     for customer, place in standing.items():
-        at, attempt = campaign[place]
-        skips[place] = numbers.settled(customer, at, attempt) or clock.too_early(attempt, numbers.dialled(customer))
+        attempt = campaign[place]
+        skips[place] = numbers.settled(customer, attempt) or clock.too_early(attempt, numbers.dialled(customer))
 
     due = sorted((place for place in standing.values() if skips[place] is None), reverse=rules.newest_first)
-    due.sort(key=lambda place: _rank(campaign[place][1], rules.priority))
+    if rules.priority:
+        due.sort(key=lambda place: _rank(campaign[place], rules.priority))
     if rules.limit is not None:
         for place in due[rules.limit :]:
-            skips[place] = _skip(campaign[place][1], Reason.LIMIT, f"{rules.limit} others come first (limit)")
+            skips[place] = _skip(campaign[place], Reason.LIMIT, f"{rules.limit} others come first (limit)")
         del due[rules.limit :]
-    called = (campaign[place][1] for place in due)
+    called = (campaign[place] for place in due)
     return Plan(
         tuple(Callback(attempt.agent_id.strip(), normalise(attempt.phone), attempt) for attempt in called),
         tuple(skip for skip in skips if skip is not None),
     )
 
 
-def _unfit(attempt: Attempt, rules: Rules) -> Skip | None:
+def _unfit(attempt: Attempt, customer: str, rules: Rules) -> Skip | None:
     """Return what of the attempt itself keeps it from being called back."""
     if attempt.result not in rules.results:
         # Only words that are known are repeated: nobody knows what else a server writes there.
         shown = attempt.result if attempt.result in RESULTS else "(a word that is not known)"
         return _skip(attempt, Reason.RESULT, f"its result {shown} is not one that is called back")
-    dispositions = {_word(attempt.cod_act), _word(attempt.cod_act_2)} - {""}
-    if rules.dispositions is not None and dispositions.isdisjoint(rules.dispositions):
+    dispositions = (_word(attempt.cod_act), _word(attempt.cod_act_2))
+    if rules.dispositions is not None and not any(word in rules.dispositions for word in dispositions):
         return _skip(attempt, Reason.DISPOSITION, "its disposition is not one that is called back")
-    if not dispositions.isdisjoint(rules.not_dispositions):
+    if any(word in rules.not_dispositions for word in dispositions):
         return _skip(attempt, Reason.DISPOSITION, "its disposition is one that is not called back")
     if isinstance(rules.shorter_than, timedelta):
         if attempt.seconds is None:
@@ -363,7 +380,7 @@ def _unfit(attempt: Attempt, rules: Rules) -> Skip | None:
         normalise(attempt.phone)
     except ValueError as undialable:
         return _skip(attempt, Reason.BAD_PHONE, str(undialable))
-    if not same_customer_key(attempt.phone):
+    if not customer:
         return _skip(attempt, Reason.BAD_PHONE, "its number is nothing but zeros")
     return None
 
@@ -371,48 +388,44 @@ def _unfit(attempt: Attempt, rules: Rules) -> Skip | None:
 class _Numbers:
     """What is known of each customer's number: its attempts, and whether it may be called at all."""
 
-    def __init__(self, records: list[_Timed], do_not_call: Iterable[str]) -> None:
+    def __init__(self, records: list[Attempt], do_not_call: Iterable[str]) -> None:
         barred = {same_customer_key(str(phone)) for phone in do_not_call} - {""}
-        keys = {attempt.phone: same_customer_key(attempt.phone) for _, attempt in records}
+        keys = {attempt.phone: same_customer_key(attempt.phone) for attempt in records}
         self._short = {key for key in (*keys.values(), *barred) if len(key) in _SHORT_NUMBERS}
-        self._customers = {phone: self._shortest(key) for phone, key in keys.items()}
+        self._customers = {phone: self._shortest(key) for phone, key in keys.items()} if self._short else keys
         self._barred = set(map(self._shortest, barred))
-        self._records: dict[str, list[_Timed]] = {}
-        for record in records:
-            customer = self._customers[record[1].phone]
-            self._records.setdefault(customer, []).append(record)
-            if record[1].result == "DO-NOT-CALL":
+        self._records: dict[str, list[Attempt]] = {}
+        for attempt in records:
+            customer = self._customers[attempt.phone]
+            self._records.setdefault(customer, []).append(attempt)
+            if attempt.result == "DO-NOT-CALL":
                 self._barred.add(customer)
 
     def customer(self, attempt: Attempt) -> str:
         """Return what tells the customer of an attempt from every other."""
         return self._customers[attempt.phone]
 
-    def settled(self, customer: str, at: datetime, attempt: Attempt) -> Skip | None:
+    def settled(self, customer: str, attempt: Attempt) -> Skip | None:
         """Return what keeps a customer from being called for an attempt at any time."""
         if customer in self._barred:
             return _skip(attempt, Reason.DO_NOT_CALL, "its number is not to be called")
-        for later, other in self._records[customer]:
+        for other in self._records[customer]:
             same = attempt.conn_id != "" and attempt.conn_id == other.conn_id
-            if later > at and not same and _calls_back(other):
+            if other.at > attempt.at and not same and _calls_back(other):
                 return _skip(attempt, Reason.CALLED_BACK, "its number was called back, or has called, since then")
         return None
 
     def dialled(self, customer: str) -> list[datetime]:
         """Return when a customer's number was dialled, the latest first; a call in two reports counts once."""
         times: dict[str | Attempt, datetime] = {}
-        for at, attempt in self._records[customer]:
+        for attempt in self._records[customer]:
             if _dialled_out(attempt):
                 call = attempt.conn_id or attempt
-                times[call] = max(at, times.get(call, at))
+                times[call] = max(attempt.at, times.get(call, attempt.at))
         return sorted(times.values(), reverse=True)
 
     def _shortest(self, key: str) -> str:
-        if self._short:
-            for length in _SHORT_NUMBERS:
-                if key[-length:] in self._short:
-                    return key[-length:]
-        return key
+        return next((key[-length:] for length in _SHORT_NUMBERS if key[-length:] in self._short), key)
 
 
 class _Clock:
@@ -422,6 +435,9 @@ class _Clock:
         self._rules = rules
         self._now = now
         self._openings: dict[frozenset[str], _Openings] = {}
+        times = "one attempt" if rules.max_attempts == 1 else f"{rules.max_attempts} attempts"
+        self._capped = f"its number may have {times} within {_shown(rules.within)}, and has had them"
+        self._too_soon = f"its number was last dialled less than {_shown(rules.least_interval)} ago"
 
     def too_early(self, attempt: Attempt, dialled: list[datetime]) -> Skip | None:
         """Return what keeps a number, dialled at these times, the latest first, from being called now."""
@@ -444,15 +460,9 @@ class _Clock:
         if most is not None and within is not None and len(dialled) >= most:
             free = dialled[most - 1] + within
             if free > self._now:
-                times = "one attempt" if most == 1 else f"{most} attempts"
-                yield (
-                    free,
-                    Reason.MAX_ATTEMPTS,
-                    f"its number may have {times} within {_shown(within)}, and has had them",
-                )
-        if interval is not None and dialled and dialled[0] + interval > self._now:
-            free = dialled[0] + interval
-            yield free, Reason.LEAST_INTERVAL, f"its number was last dialled less than {_shown(interval)} ago"
+                yield free, Reason.MAX_ATTEMPTS, self._capped
+        if interval is not None and dialled and (free := dialled[0] + interval) > self._now:
+            yield free, Reason.LEAST_INTERVAL, self._too_soon
 
     def _zones(self, phone: str) -> frozenset[str] | None:
         """Return the zones by whose clocks a number is judged, empty for that of the hours; None if nobody knows."""
@@ -519,30 +529,17 @@ def _rank(attempt: Attempt, priority: Collection[str]) -> int:
     return next((place for place, word in enumerate(priority) if word in words), len(priority))
 
 
-def _order(record: _Timed) -> tuple[object, ...]:
-    """Return what puts attempts in order of time, and those of one time in an order of their own."""
-    at, attempt = record
-    return (
-        at,
-        attempt.phone,
-        attempt.conn_id,
-        attempt.agent_id,
-        attempt.result,
-        attempt.campaign_id,
-        attempt.customer_id,
-        -1 if attempt.seconds is None else attempt.seconds,
-        attempt.cod_act,
-        attempt.cod_act_2,
-        attempt.hang_up,
-        attempt.type_interaction,
-    )
+def _seconds(attempt: Attempt) -> int:
+    return -1 if attempt.seconds is None else attempt.seconds
 
 
 def _skip(attempt: Attempt, reason: Reason, why: str, next_allowed: datetime | None = None) -> Skip:
     return Skip(attempt, reason, f"{masked(attempt.phone)} is not called back: {why}", next_allowed)
 
 
-def _shown(length: timedelta) -> str:
+def _shown(length: timedelta | None) -> str:
+    if length is None:
+        return "any time"
     seconds = length.total_seconds()
     for unit, name in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= unit and seconds % unit == 0:

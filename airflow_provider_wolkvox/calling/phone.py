@@ -96,12 +96,13 @@ def zones_of(phone: str, country: str | None) -> frozenset[str]:
             number = library.parse(reading, region)
         except library.NumberParseException:
             continue
-        if library.is_valid_number(number):
-            return _known(timezone.time_zones_for_number(number))
-        if library.is_possible_number(number):
+        zones = _known(timezone.time_zones_for_number(number))
+        if not zones and library.is_possible_number(number):
             # Asked for a number that begins like no other, the table answers with all that the code covers.
             anywhere = library.PhoneNumber(country_code=number.country_code, national_number=0)
-            return _known(timezone.time_zones_for_geographical_number(anywhere))
+            zones = _known(timezone.time_zones_for_geographical_number(anywhere))
+        if zones:
+            return zones
     return frozenset()
 
 
