@@ -286,24 +286,34 @@ class Campaigns:
 
 
 def new_state(
-    campaign_id: str,
+    campaign_id: object,
     *,
-    name: str,
-    kind: str,
-    strategy: str,
-    agents: Iterable[str] | None,
-    seed: int,
-    call_results: GivenResults,
-    cod_acts: Iterable[str],
-    refuse_duplicates: bool,
+    name: object = "",
+    kind: object = PREDICTIVE,
+    strategy: object = "Progressive",
+    agents: Iterable[str] | None = None,
+    seed: object = 0,
+    call_results: GivenResults = None,
+    cod_acts: Iterable[str] = (),
+    refuse_duplicates: object = False,
 ) -> State:
-    """Return a campaign that has no records yet; `CampaignError` for what can be none."""
+    """Return a campaign that has no records yet; `CampaignError` for what can be none.
+
+    `cod_acts` are the dispositions that agents choose from, if a seed decides.
+    """
     if not isinstance(campaign_id, str) or not campaign_id.isascii() or not campaign_id.isdigit():
         raise CampaignError(f"a campaign_id is a text of digits, not {campaign_id!r}")
-    if kind not in (PREDICTIVE, PREVIEW):
+    if not isinstance(name, str) or not isinstance(strategy, str):
+        raise CampaignError("name and strategy are texts")
+    if not isinstance(kind, str) or kind not in (PREDICTIVE, PREVIEW):
         raise CampaignError(f'kind must be "{PREDICTIVE}" or "{PREVIEW}", not {kind!r}')
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise CampaignError(f"seed must be a whole number, not {seed!r}")
+    if not isinstance(refuse_duplicates, bool):
+        raise CampaignError(f"refuse_duplicates must be true or false, not {refuse_duplicates!r}")
+    agents = None if agents is None else list(agents)
+    if agents is not None and not all(isinstance(agent_id, str) for agent_id in agents):
+        raise CampaignError("agents are ids, as texts")
     return State(
         campaign_id=campaign_id,
         name=name or f"CAMPAIGN {campaign_id}",

@@ -9,13 +9,17 @@ import shlex
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from types import FrameType
 
+from airflow_provider_wolkvox.simulator.clock import CatchingUpClock
 from airflow_provider_wolkvox.simulator.operation import DEFAULT_AGENTS, LICENCES, REQUESTS_PER_LICENCE
 from airflow_provider_wolkvox.simulator.simulator import Simulator
 
 _TRY_PHONE = "573001234567"
+_CUSTOMERS = 40
+_HOUR = 3600.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,8 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             agents=given.agent or DEFAULT_AGENTS,
             daily_quota=given.quota,
             latency=given.latency,
+            # A campaign of the past hour is over within seconds, and what is tried afterwards is of now.
+            clock=CatchingUpClock(behind=_HOUR) if given.campaign else time.time,
             log=_log if given.verbose else None,
         )
+        for campaign_id in given.campaign:
+            simulator.add_campaign(campaign_id, records=_customers(), seed=int(campaign_id), started=True)
     except ValueError as error:
         print(f"The simulator was not started: {error}.", file=sys.stderr)
         return 1
@@ -76,6 +84,13 @@ def _arguments() -> argparse.ArgumentParser:
         default=LICENCES * REQUESTS_PER_LICENCE,
         help="counted requests a day, for all tokens together (default: %(default)s)",
     )
+    parser.add_argument(
+        "--campaign",
+        action="append",
+        type=_campaign_id,
+        default=[],
+        help=f"id of a campaign that has dialled {_CUSTOMERS} customers within the past hour; repeatable",
+    )
     parser.add_argument("--verbose", action="store_true", help="one line per request on stderr")
     return parser
 
@@ -91,6 +106,22 @@ def _whole(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 up")
     return int(text)
+
+
+def _campaign_id(text: str) -> str:
+    _whole(text)
+    return text
+
+
+def _customers() -> list[dict[str, str]]:
+    return [
+        {
+            "customer_id": str(1_000_000 + number),
+            "customer_name": f"CUSTOMER {number}",
+            "tel1": f"57300{1_000_000 + number}",
+        }
+        for number in range(1, _CUSTOMERS + 1)
+    ]
 
 
 def _seconds(text: str) -> float:
@@ -112,12 +143,26 @@ def _greeting(simulator: Simulator) -> str:
         f"wolkvox simulator at {simulator.base_url}",
         *(f"token: {token}" for token in simulator.tokens),
         f"agents: {' '.join(agent.agent_id for agent in simulator.agents)}",
+        *_about_campaigns(simulator, header),
         "ring a phone:",
         f"  curl -X POST -H {header} {call}",
         "see who rang:",
         f"  curl {simulator.base_url}/_sim/rings",
     ]
     return "\n".join(lines)
+
+
+def _about_campaigns(simulator: Simulator, header: str) -> list[str]:
+    if not simulator.campaigns:
+        return []
+    address = shlex.quote(f"{simulator.base_url}/api/v2/real_time.php?api=campaigns")
+    return [
+        f"campaigns: {' '.join(simulator.campaigns)}",
+        "see how they go:",
+        f"  curl -H {header} {address}",
+        "see whom they dialled:",
+        f"  curl {simulator.base_url}/_sim/campaigns",
+    ]
 
 
 def _unavailable(host: str, port: int, error: OSError) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_wolkvox.simulator.calls import CallError, CallRecord, CallResult, results_of
+from airflow_provider_wolkvox.simulator.campaigns import Campaign, CampaignError, new_state
 from airflow_provider_wolkvox.simulator.faults import Fault, FaultError, Faults
 from airflow_provider_wolkvox.simulator.framing import Answer
 from airflow_provider_wolkvox.simulator.operation import NO_TOKEN_SENT, UNKNOWN_TOKEN, Operation, TokenStats
@@ -37,11 +38,13 @@ class Control:
             "GET /_sim/agents": self._agents,
             "GET /_sim/history": self._history,
             "GET /_sim/reports": self._reports,
+            "GET /_sim/campaigns": self._campaigns,
             "POST /_sim/reset": self._reset,
             "POST /_sim/faults": self._arm,
             "POST /_sim/agents": self._set_agents,
             "POST /_sim/history": self._add_past_calls,
             "POST /_sim/reports": self._set_reports,
+            "POST /_sim/campaigns": self._add_campaign,
             "POST /_sim/call_results": self._set_call_results,
         }
 
@@ -52,7 +55,7 @@ class Control:
             return _json(404, {"error": f"no {method} {path}; there is {', '.join(self._routes)}"})
         try:
             return _json(200, route(body))
-        except (ControlError, FaultError, CallError, ReportError) as error:
+        except (ControlError, FaultError, CallError, ReportError, CampaignError) as error:
             return _json(400, {"error": str(error)})
 
     def _index(self, _: bytes) -> Any:
@@ -144,13 +147,59 @@ class Control:
             return self._reports(b"")
 
     def _set_call_results(self, body: bytes) -> Any:
-        given = _read(body)
-        if isinstance(given, dict):
-            given = {str(phone): CallResult.read(each) for phone, each in given.items()}
-        elif given is not None and not isinstance(given, str | int):
-            raise ControlError("call_results is a result, an object phone -> result, a seed, or null for the usual")
-        self._operation.call_results = results_of(given)
+        self._operation.call_results = results_of(_given_results(_read(body)))
         return {"call_results": "set"}
+
+    def _campaigns(self, _: bytes) -> Any:
+        with self._operation.lock:
+            seen = [self._operation.campaign(state.campaign_id) for state in self._operation.campaigns]
+        return {"campaigns": [_seen(campaign) for campaign in seen]}
+
+    def _add_campaign(self, body: bytes) -> Any:
+        given = _campaign(_read(body))
+        rows, started = given.pop("records", []), given.pop("started", False)
+        cod_acts = [code.cod_act for code in self._operation.directory.activity_codes]
+        state = new_state(given.pop("campaign_id"), cod_acts=cod_acts, **given)
+        self._operation.add_campaign(state, rows, started=started)
+        return self._campaigns(b"")
+
+
+_OF_CAMPAIGN = ("name", "kind", "strategy", "agents", "seed", "call_results", "refuse_duplicates", "records", "started")
+
+
+def _campaign(described: object) -> dict[str, Any]:
+    """Return what a described campaign is made from; its values are checked where it is made."""
+    form = f"a campaign is an object with campaign_id and any of {', '.join(_OF_CAMPAIGN)}"
+    if (
+        not isinstance(described, dict)
+        or "campaign_id" not in described
+        or set(described) - {"campaign_id", *_OF_CAMPAIGN}
+    ):
+        raise ControlError(form)
+    given = dict(described)
+    lists = (given.get("records", []), given.get("agents") or [])
+    if not all(isinstance(each, list) for each in lists) or not isinstance(given.get("started", False), bool):
+        raise ControlError(f"{form}; records and agents are lists, and started is true or false")
+    if "call_results" in given:
+        given["call_results"] = _given_results(given["call_results"])
+    return given
+
+
+def _seen(campaign: Campaign) -> dict[str, Any]:
+    names = ("campaign_id", "name", "kind", "strategy", "status", "finished", "added", "batches")
+    return {
+        **{name: getattr(campaign, name) for name in (*names, "starts", "stops", "recalls")},
+        "counters": asdict(campaign.counters),
+        "dials": [_described(dial) for dial in campaign.dials],
+    }
+
+
+def _given_results(given: object) -> Any:
+    if isinstance(given, dict):
+        return {str(phone): CallResult.read(each) for phone, each in given.items()}
+    if given is not None and not isinstance(given, str | int):
+        raise ControlError("call_results is a result, an object phone -> result, a seed, or null for the usual")
+    return given
 
 
 _PAST_CALL_TEXTS = ("phone", "agent_id", "type_interaction", "conn_id", "campaign_id", "customer_id", "skill_id")
@@ -183,9 +232,8 @@ def _aware(text: object) -> datetime:
 
 
 def _described(record: CallRecord) -> dict[str, Any]:
-    described = asdict(record)
-    what = described.pop("what")
-    return {**described, **what, "begun": record.begun.isoformat()}
+    texts = {name: getattr(record, name) for name in _PAST_CALL_TEXTS}
+    return {**texts, **asdict(record.what), "begun": record.begun.isoformat()}
 
 
 def _agent_change(described: object) -> tuple[str, dict[str, bool]]:

@@ -320,6 +320,12 @@ class Simulator:
         return self._operation.campaign(campaign_id)
 
     @property
+    def campaigns(self) -> tuple[str, ...]:
+        """The ids of all campaigns."""
+        with self._operation.lock:
+            return tuple(state.campaign_id for state in self._operation.campaigns)
+
+    @property
     def directory(self) -> Directory:
         """Names, dispositions and lists of the operation; set another to change them."""
         return self._operation.directory

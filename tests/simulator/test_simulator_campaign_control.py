@@ -271,6 +271,16 @@ def test_a_recalled_record_is_not_recalled_again_before_it_was_dialled(sim, call
     assert recall(caller, "BUSY").json["data"] == {"affected_records": "0"}
 
 
+def test_recalled_records_wait_for_those_never_dialled(sim, caller, clock):
+    sim.add_campaign(CAMPAIGN, records=customers(12), agents=["10001"], call_results="BUSY", started=True)
+    clock.now += 120
+    recall(caller, "BUSY")
+    clock.now += 3600
+    rounds = [dial.round for dial in sim.campaign(CAMPAIGN).dials]
+    assert rounds == sorted(rounds)
+    assert set(rounds) == {1, 2}
+
+
 def test_records_are_recalled_by_disposition_too(sim, caller, clock):
     what = CallResult.of("ANSWER", cod_act="102", cod_act_2="9")
     sim.add_campaign(CAMPAIGN, records=customers(3), call_results=what, started=True)

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,6 +111,28 @@ def test_wrong_arguments_end_with_status_2(wrong, capsys):
 def test_a_repeated_token_is_a_clear_error(capsys):
     assert command.main(["--token", "a", "--token", "a"]) == 1
     assert "twice" in capsys.readouterr().err
+
+
+def test_a_campaign_of_the_past_hour_can_be_had_and_is_soon_over():
+    with started("--campaign", "32841") as (_, lines):
+        assert "campaigns: 32841" in lines
+        token = next(line for line in lines if line.startswith("token: "))[7:]
+        text = "\n".join(lines)
+        url = re.search(r"curl -H '.+?' (\S+real_time\S+)", text)[1].strip("'")
+        judge = re.search(r"curl (\S+/_sim/campaigns)", text)[1]
+        until = time.monotonic() + 30
+        while not asked(judge)["campaigns"][0]["finished"]:
+            assert time.monotonic() < until
+        (row,) = asked(url, token=token)["data"]
+        assert (row["records"], row["clean"], row["dial"], row["status"]) == ("40", "0", "40", "started")
+
+
+def test_a_campaign_that_can_not_be_is_explained(capsys):
+    with pytest.raises(SystemExit):
+        command.main(["--campaign", "x"])
+    assert "no whole number" in capsys.readouterr().err
+    assert command.main(["--port", "0", "--campaign", "7", "--campaign", "7"]) == 1
+    assert "a campaign 7 already" in capsys.readouterr().err
 
 
 def test_it_imports_nothing_but_the_standard_library_and_itself():

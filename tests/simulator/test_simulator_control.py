@@ -184,3 +184,50 @@ def test_an_encoded_query_is_decoded(sim, caller):
         caller.headers(),
     )
     assert sim.rings == {"57 300&": 1}
+
+
+CUSTOMER = {"customer_id": "c0", "tel1": PHONE}
+
+
+def test_a_campaign_is_added_started_and_judged_over_http(sim, caller):
+    told = {
+        "campaign_id": "40001",
+        "name": "DUES",
+        "records": [CUSTOMER],
+        "agents": ["10002"],
+        "call_results": {PHONE: {"ring_seconds": 0, "talk_seconds": 0, "acw_seconds": 0}},
+        "started": True,
+    }
+    assert caller.control("POST", "/campaigns", told).status == 200
+    assert sim.campaigns == ("40001",)
+    assert sim.wait_for(lambda sim: sim.campaign("40001").finished, timeout=30)
+    (campaign,) = caller.control("GET", "/campaigns").json["campaigns"]
+    assert (campaign["name"], campaign["status"], campaign["finished"]) == ("DUES", "started", True)
+    assert (campaign["added"], campaign["starts"], campaign["counters"]["answer"]) == ({"c0": 1}, 0, 1)
+    (dial,) = campaign["dials"]
+    assert (dial["phone"], dial["agent_id"], dial["result"]) == (PHONE, "10002", "ANSWER")
+    assert caller.control("GET", "/history").json["history"] == [dial]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        7,
+        {},
+        {"campaign_id": 7},
+        {"campaign_id": "7", "colour": "red"},
+        {"campaign_id": "7", "records": "all"},
+        {"campaign_id": "7", "records": [{"customer_id": "1"}]},
+        {"campaign_id": "7", "kind": []},
+        {"campaign_id": "7", "agents": [["10001"]]},
+        {"campaign_id": "7", "seed": "x"},
+        {"campaign_id": "7", "name": 1},
+        {"campaign_id": "7", "started": "yes"},
+        {"campaign_id": "7", "refuse_duplicates": "yes"},
+        {"campaign_id": "7", "call_results": [1]},
+        {"campaign_id": "7", "call_results": "ASLEEP"},
+    ],
+)
+def test_what_is_no_campaign_gets_400(sim, caller, told):
+    assert caller.control("POST", "/campaigns", told).status == 400
+    assert sim.campaigns == ()
