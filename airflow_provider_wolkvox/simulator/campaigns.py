@@ -6,7 +6,7 @@ what of the plan is still to come is made anew whenever something changes.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from itertools import count
 
 from airflow_provider_wolkvox.simulator.calls import OUT_PRE, CallResult, GivenResults, results_of
 from airflow_provider_wolkvox.simulator.predictive import (
+    LONGEST_GAP,
     PREDICTIVE,
     PREVIEW,
     Dial,
@@ -120,6 +121,8 @@ class Campaigns:
     def __init__(self) -> None:
         self._states: dict[str, State] = {}
         self._dials: list[Dial] = []
+        self._coming: Iterator[Dial] = iter(())
+        self._next: Dial | None = None
         self._numbers = count(1)
 
     def __iter__(self) -> Iterator[State]:
@@ -198,12 +201,18 @@ class Campaigns:
                     ready[dial.line] = max(ready[dial.line], dial.finished)
         queues = [_queue(state, state.since, reached) for state in self._states.values() if state.since is not None]
         lines = [Line(agent_id, ready[agent_id], free[agent_id]) for agent_id in available]
-        self._dials = begun + plan(queues, lines, now)
+        self._dials = begun
+        self._coming = plan(queues, lines, now)
+        self._next = next(self._coming, None)
 
     # What has happened by a time
 
     def dials(self, now: datetime) -> list[Dial]:
         """Return every dial that has begun, in order."""
+        # The plan goes on as far as it is asked for: one of ten thousand dials is often made anew.
+        while self._next is not None and self._next.begun <= now + LONGEST_GAP:
+            insort(self._dials, self._next, key=lambda dial: dial.begun)
+            self._next = next(self._coming, None)
         return self._dials[: bisect_right(self._dials, now, key=lambda dial: dial.begun)]
 
     def dials_of(self, campaign_id: str, now: datetime) -> list[Dial]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush
@@ -18,7 +18,9 @@ from airflow_provider_wolkvox.simulator.calls import OUT_PRE, CallRecord, CallRe
 PREDICTIVE = "predictive"
 PREVIEW = "preview"
 
-_LONGEST_GAP = 4
+LONGEST_GAP = timedelta(seconds=4)
+"""From the end of a dial to the next for the same agent, at most."""
+
 _SECOND = timedelta(seconds=1)
 _ABANDONED = CallResult.of("ABANDON", ring_seconds=0)
 
@@ -132,8 +134,8 @@ class Line:
     free: datetime
 
 
-def plan(queues: Sequence[Queue], lines: Sequence[Line], now: datetime) -> list[Dial]:
-    """Return every dial to come after `now`, by the time it begins.
+def plan(queues: Sequence[Queue], lines: Sequence[Line], now: datetime) -> Iterator[Dial]:
+    """Return every dial to come after `now`, each at most `LONGEST_GAP` later than one that comes after it.
 
     For each agent that waits one record is dialled at a time, so that whoever answers finds an agent free.
     What comes next depends on what the lines have done, not on when one asks: planning again changes nothing.
@@ -147,7 +149,6 @@ def plan(queues: Sequence[Queue], lines: Sequence[Line], now: datetime) -> list[
             free, ready = max(line.free, min(started)), max(line.ready_since, min(started))
             heap.append((free, place, Line(line.agent_id, ready, free)))
     heapify(heap)
-    dials: list[Dial] = []
     while heap:
         free, place, line = heappop(heap)
         open_to = [queue for queue in queues if waiting[queue.campaign_id] and queue.has_agent(line.agent_id)]
@@ -156,14 +157,13 @@ def plan(queues: Sequence[Queue], lines: Sequence[Line], now: datetime) -> list[
         queue = open_to[0] if len(open_to) == 1 else _dice(line.agent_id, free.timestamp()).choice(open_to)
         record, number = waiting[queue.campaign_id].popleft()
         dial = _dial(queue, record, number, line, soonest)
-        dials.append(dial)
+        yield dial
         ready = dial.finished if dial.agent_id else line.ready_since
         heappush(heap, (dial.finished, place, Line(line.agent_id, ready, dial.finished)))
-    return sorted(dials, key=lambda dial: dial.begun)
 
 
 def _dial(queue: Queue, record: Record, number: int, line: Line, soonest: datetime) -> Dial:
-    gap = timedelta(seconds=_dice(queue.seed, record.customer_id, number).randint(1, _LONGEST_GAP))
+    gap = timedelta(seconds=_dice(queue.seed, record.customer_id, number).randint(1, LONGEST_GAP // _SECOND))
     begun = max(line.free.replace(microsecond=0) + gap, soonest)
     what = queue.outcome(record, line.agent_id, number)
     agent_id = line.agent_id if what.connected or queue.kind == PREVIEW else ""
