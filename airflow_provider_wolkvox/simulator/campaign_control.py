@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 from airflow_provider_wolkvox.simulator import replies
 from airflow_provider_wolkvox.simulator.asks import Ask, Manner
@@ -47,7 +48,8 @@ def add_record(operation: Operation, token: Token, ask: Ask, manner: Manner) -> 
     """Load records, all that are sound; a customer that is there already is loaded again.
 
     GUESS: the loading of doubles (see `add_campaign`), the shape of `array_errors`, what becomes of the
-    campaign where some records are refused, and that `campaign_status` is what the campaign is afterwards.
+    campaign where some records are refused, and that `campaign_status` is what the campaign is afterwards
+    (unless two others are on already, of which the answer says nothing).
     """
     campaign_id, wanted = ask.parameters["campaign_id"], ask.parameters["campaign_status"]
     state = operation.campaigns.get(campaign_id)
@@ -92,15 +94,14 @@ def recall_records(operation: Operation, token: Token, ask: Ask, manner: Manner)
     if state is None:
         return replies.no_such_campaign(campaign_id)
     wanted = _json(ask)
-    if not isinstance(wanted, dict) or wanted.get("field") not in RECALL_FIELDS:
+    name, value = (wanted.get("field"), wanted.get("value")) if isinstance(wanted, dict) else (None, None)
+    if not isinstance(name, str) or name not in RECALL_FIELDS or not isinstance(value, str) or not value:
         return operation.replies.body_wrong
-    value = str(wanted.get("value", ""))
-    if wanted["field"] == "Cod_Machine":
-        try:
+    if name == "Cod_Machine":
+        # A result may be written as any report writes it; a word that is none fits no record.
+        with suppress(CallError):
             value = CallResult.of(value).result
-        except CallError:
-            value = ""
-    found = operation.campaigns.to_recall(state, wanted["field"], value, operation.now()) if value else []
+    found = operation.campaigns.to_recall(state, name, value, operation.now())
     if manner.act:
         operation.campaigns.recall(state, found)
         state.recalls += 1

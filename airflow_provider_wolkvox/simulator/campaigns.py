@@ -147,9 +147,9 @@ class Campaigns:
         if state.campaign_id in self._states:
             raise CampaignError(f"there is a campaign {state.campaign_id} already")
         rows = list(rows)
-        for row, why in zip(rows, self.refusals(state, rows), strict=True):
+        for place, why in enumerate(self.refusals(state, rows), 1):
             if why:
-                raise CampaignError(f"{why}: {row!r}")
+                raise CampaignError(f"record {place}: {why}")
         self._states[state.campaign_id] = state
         self.load(state, rows)
 

@@ -23,7 +23,8 @@ class FaultKind(Enum):
     # Slow, but right. Adds up with any other fault.
     LATENCY = "latency"
 
-    # The connection breaks. For the first one the request is only peeked at: its bytes stay unread.
+    # The connection breaks. For the first one the request is only peeked at: its bytes stay unread. After
+    # "ringing" means after whatever was asked is done.
     DROP_BEFORE_READING = "drop_before_reading"
     DROP_AFTER_READING = "drop_after_reading"
     DROP_AFTER_RINGING = "drop_after_ringing"

@@ -111,7 +111,7 @@ def list_campaigns(operation: Operation, token: Token, ask: Ask, manner: Manner)
             "campaign_id": state.campaign_id,
             "campaign_name": state.name,
             "type_campaign": state.kind,
-            "campaign_status": operation.campaigns.status(state, sight.now, sight.manner.status_when_done).capitalize(),
+            "status": operation.campaigns.status(state, sight.now, sight.manner.status_when_done).capitalize(),
         }
         for state in operation.campaigns
     ]

@@ -401,7 +401,10 @@ class Simulator:
                 )
 
     def hold_reports(self) -> None:
-        """Keep calls that are rung from now on out of the reports, until `release_reports` or `reset`."""
+        """Keep calls that are rung from now on out of the reports, until `release_reports` or `reset`.
+
+        It concerns calls by hand alone: what campaigns dial appears as `report_lag` says.
+        """
         self._operation.hold_reports()
 
     def release_reports(self) -> None:

@@ -292,6 +292,20 @@ def test_records_are_recalled_by_disposition_too(sim, caller, clock):
     assert recall(caller, "9", "cod_rslt9").status == 400
 
 
+@pytest.mark.parametrize(
+    "body", ["", "[]", {"field": ["Cod_Machine"], "value": "BUSY"}, {"field": "Cod_Machine"}, {"value": "BUSY"}]
+)
+def test_a_recall_that_says_not_what_gets_400(sim, caller, body):
+    sim.add_campaign(CAMPAIGN, records=customers(1), call_results="BUSY")
+    assert changed(caller, "PUT", "recall_records", body=body).status == 400
+    assert sim.campaign(CAMPAIGN).recalls == 0
+
+
+def test_a_recall_of_no_word_that_there_is_finds_nobody(sim, caller):
+    sim.add_campaign(CAMPAIGN, records=customers(1))
+    assert recall(caller, "ASLEEP").json["msg"] == "0 record(s) have been marked for recall successfully"
+
+
 # Faults
 
 

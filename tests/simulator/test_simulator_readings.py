@@ -348,13 +348,13 @@ def test_the_lists_tell_names_states_and_flags(sim, caller):
             "campaign_id": CAMPAIGN,
             "campaign_name": "DUES",
             "type_campaign": "predictive",
-            "campaign_status": "Started",
+            "status": "Started",
         },
         {
             "campaign_id": "40002",
             "campaign_name": "CAMPAIGN 40002",
             "type_campaign": "preview",
-            "campaign_status": "Stopped",
+            "status": "Stopped",
         },
     ]
     assert len(rows(ask(caller, "information", "campaigns", campaign="40002"))) == 1
