@@ -18,7 +18,7 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -94,7 +94,7 @@ class Attempt:
     :raises ValueError: `at` has no time zone
     """
 
-    phone: str
+    phone: str = field(repr=False)  # a plan may be logged
     at: datetime
     result: str
     agent_id: str = ""
@@ -252,7 +252,7 @@ class Callback:
     """
 
     agent_id: str
-    phone: str
+    phone: str = field(repr=False)
     attempt: Attempt
 
 
@@ -334,7 +334,9 @@ def choose(
         if skips[place] is None:
             if customer in standing:
                 earlier = standing[customer]
-                skips[earlier] = _skip(campaign[earlier], Reason.OTHER_ATTEMPT, "a later one on its number stands")
+                skips[earlier] = _skip(
+                    campaign[earlier], Reason.OTHER_ATTEMPT, "a later attempt on its number stands for it"
+                )
             standing[customer] = place
 
     for customer, place in standing.items():
