@@ -119,12 +119,14 @@ def hours_for_phone(hours: Hours, phone: str, country: str | None, default_zone:
     :raises ImportError: the extra is not installed
     """
     zones = zones_of(phone, country)
-    if not zones and default_zone is None:
+    if not zones and default_zone is not None:
+        zones = frozenset({default_zone})
+    if not zones:
         raise ZoneUnknown(
             f"no time zone is known for the number {masked(phone)}, so nobody can tell whether it may be called now: "
             "not called. Give a default zone if you know where such numbers are"
         )
-    return hours.in_zones(zones or (default_zone or "",))
+    return hours.in_zones(zones)
 
 
 def _known(zones: Iterable[str]) -> frozenset[str]:
