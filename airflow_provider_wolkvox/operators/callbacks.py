@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_wolkvox.calling.lateness import instant
 from airflow_provider_wolkvox.hooks.wolkvox import UsesHook
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane, require_lane
+from airflow_provider_wolkvox.operators.once import due
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -26,7 +27,9 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
     The list is ready for calls::
 
         callbacks = CampaignCallbacksOperator(
-            task_id="callbacks", campaign_id="32841", since="{{ data_interval_start }}",
+            task_id="callbacks",
+            campaign_id="32841",
+            since=timedelta(hours=24),
             rules=Rules(shorter_than=20, hung_up_by="customer"),
         )
         AuxCallOperator.partial(task_id="call").expand_kwargs(callbacks.output)
@@ -36,7 +39,8 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
     Airflow maps at most `[core] max_map_length` tasks, 1,024 if nobody changed it: `Rules(limit=...)` keeps to that.
 
     :param campaign_id: the campaign's id, digits (templated)
-    :param since: the first instant of the calls in question, an aware datetime or its ISO 8601 text (templated)
+    :param since: the first instant of the calls in question: an aware datetime or its ISO 8601 text (templated), or a
+        timedelta before the run was due (the later of its `data_interval_end` and `run_after`)
     :param until: the last one; default None, now (templated)
     :param rules: which calls are called back, and what keeps a number from being called; default `Rules()`: answered
         calls, two attempts on a number in 24 hours. Give them `hours` to leave out who may not be called at the moment
@@ -57,7 +61,7 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
         self,
         *,
         campaign_id: str | int,
-        since: datetime | str,
+        since: datetime | timedelta | str,
         until: datetime | str | None = None,
         rules: Rules | None = None,
         do_not_call: bool = True,
@@ -81,7 +85,7 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
         """Read, choose, log, write the plan, and return the callbacks."""
         require_lane(self, context)
         with self.hook.failing(repeatable=True):
-            plan = self._plan(datetime.now(UTC))
+            plan = self._plan(datetime.now(UTC), context)
         counts = {reason.value: count for reason, count in plan.counts.items()}
         self.log.info("%d callbacks. Not called back: %s.", len(plan.callbacks), _in_words(counts))
         if self.plan_path:
@@ -90,14 +94,22 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
             context["ti"].xcom_push(key="skips", value=counts)
         return [{"agent_id": callback.agent_id, "customer_phone": callback.phone} for callback in plan.callbacks]
 
-    def _plan(self, now: datetime) -> Plan:
+    def _since(self, context: Context) -> datetime:
+        if not isinstance(self.since, timedelta):
+            return instant(self.since, "since")
+        until = due(context)
+        if until is None:
+            raise ValueError("since is a timedelta, and nothing tells when this run was due: give an instant")
+        return until - self.since
+
+    def _plan(self, now: datetime, context: Context) -> Plan:
         from airflow_provider_wolkvox.calling.callbacks import Rules
         from airflow_provider_wolkvox.planning import plan_callbacks
 
         return plan_callbacks(
             self.hook.get_conn(),
             self.campaign_id,
-            instant(self.since, "since"),
+            self._since(context),
             instant(self.until, "until") if self.until else now,
             self.rules or Rules(),
             now,

@@ -262,7 +262,7 @@ def why_too_late(
         return too_late(
             at or datetime.now(UTC),
             call_before=instant(call_before, "call_before") if call_before else None,
-            due=_due(context),
+            due=due(context),
             max_age=max_age,
         )
     except ValueError as wrong:
@@ -307,7 +307,7 @@ def _state_of(ti: Any) -> str | None:
     return state
 
 
-def _due(context: Context) -> datetime | None:
+def due(context: Context) -> datetime | None:
     """Return when the run was due: the end of the interval or, if a person asked later, that moment."""
     run: Any = context["dag_run"]
     # `run_after` came with 3.0; before, a manual run's logical date is the moment that it was asked for.

@@ -12,10 +12,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "dev"))
 from chaos import quick_settings
 from local_airflow import LocalAirflow
 
+# Nobody waits five minutes for a test: what the author of a DAG gives to one sensor, a cluster policy gives to all.
+IMPATIENT = """
+def task_policy(task):
+    if hasattr(task, "poke_interval"):
+        task.poke_interval = min(task.poke_interval, 2.0)
+"""
+
 
 @pytest.fixture(scope="session")
 def local_airflow(tmp_path_factory):
     """A running Airflow with an empty DAG folder, quick to react; a test brings its DAGs with ``add_dags``."""
     home = tmp_path_factory.mktemp("airflow-home")
+    settings = home / "config" / "airflow_local_settings.py"
+    settings.parent.mkdir()
+    settings.write_text(IMPATIENT)
     with LocalAirflow(home=home, env=quick_settings(home)) as airflow:
         yield airflow

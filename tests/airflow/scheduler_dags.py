@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from airflow.sdk import dag
 
@@ -14,6 +16,7 @@ AGAIN_LANE = "wolkvox_again"
 WAITING_LANE = "wolkvox_waiting"
 CATCHUP_LANE = "wolkvox_catchup"
 LOOK_UP_LANE = "wolkvox_look_up"
+HOURS_LANE = "wolkvox_hours"
 
 PARALLEL_PLAIN = 2
 PARALLEL_MAPPED = 3
@@ -23,6 +26,10 @@ WAITING_PHONE = "3005550301"
 CATCHUP_PHONE = "3005550401"
 LOOK_UP_PHONE = "3005550501"
 LOOK_UP_NEXT_PHONE = "3005550502"
+HOURS_PHONE = "3005550701"
+HOURS_NEXT_PHONE = "3005550702"
+# Where a test writes when the hours of `scheduler_hours` open, in Airflow's home.
+OPENS_FILE = "opens"
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 CATCHUP_FROM = TODAY - timedelta(days=30)
@@ -83,8 +90,41 @@ def scheduler_look_up():
     AuxCallOperator(task_id="next", agent_id="10002", customer_phone=LOOK_UP_NEXT_PHONE, wolkvox_conn_id=LOOK_UP_LANE)
 
 
+class HoursOfFile:
+    """Open from the instant that the test has written: real calling hours open on the minute, at the earliest."""
+
+    def next_open(self, at: datetime) -> datetime:
+        return max(at, datetime.fromisoformat((Path(os.environ["AIRFLOW_HOME"]) / OPENS_FILE).read_text()))
+
+    def is_open(self, at: datetime) -> bool:
+        return self.next_open(at) == at
+
+    def why_closed(self, at: datetime) -> str | None:
+        return None if self.is_open(at) else "the test says so"
+
+
+@dag(schedule=None)
+def scheduler_hours():
+    AuxCallOperator(
+        task_id="waits",
+        agent_id="10001",
+        customer_phone=HOURS_PHONE,
+        wolkvox_conn_id=HOURS_LANE,
+        calling_hours=HoursOfFile(),
+        priority_weight=2,
+    )
+    AuxCallOperator(
+        task_id="next",
+        agent_id="10002",
+        customer_phone=HOURS_NEXT_PHONE,
+        wolkvox_conn_id=HOURS_LANE,
+        calling_hours=None,
+    )
+
+
 scheduler_parallel()
 scheduler_again()
 scheduler_waiting()
 scheduler_catchup()
 scheduler_look_up()
+scheduler_hours()

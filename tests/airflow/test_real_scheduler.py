@@ -78,7 +78,7 @@ def airflow(local_airflow, lanes, tmp_path_factory) -> LocalAirflow:
                 }
             )
         )
-        local_airflow.cli("connections", "import", str(file))
+        local_airflow.cli("connections", "import", "--overwrite", str(file))
 
     connect(*(conn_id for conn_id in LANES if conn_id != WAITING_LANE))
     local_airflow.cli("wolkvox", "sync-pools")

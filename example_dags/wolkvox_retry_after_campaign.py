@@ -1,0 +1,49 @@
+"""Call back whom a predictive campaign reached and lost: finished, callbacks, calls, outcomes, summary.
+
+Each customer who hung up within half a minute is rung once more by the agent who had the call, unless the rules say
+no. The pool `wolkvox_default` must exist: `airflow wolkvox sync-pools`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+import pendulum
+from airflow.providers.common.compat.sdk import dag, task
+
+from airflow_provider_wolkvox.calling import Rules
+from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
+from airflow_provider_wolkvox.operators.callbacks import CampaignCallbacksOperator
+from airflow_provider_wolkvox.sensors.wolkvox import CallOutcomeSensor, CampaignFinishedSensor
+
+CAMPAIGN = "32841"
+RULES = Rules(shorter_than=30, hung_up_by="customer", max_attempts=2, within=timedelta(days=1), limit=1000)
+
+
+@dag(
+    schedule=None,  # such as "0 18 * * MON-FRI", once you have seen it run
+    start_date=pendulum.datetime(2026, 1, 1, tz="America/Bogota"),
+    catchup=False,
+    max_active_runs=1,
+    tags=["wolkvox"],
+)
+def wolkvox_retry_after_campaign():
+    finished = CampaignFinishedSensor(task_id="finished", campaign_id=CAMPAIGN, timeout=timedelta(hours=2))
+    callbacks = CampaignCallbacksOperator(
+        task_id="callbacks", campaign_id=CAMPAIGN, since=timedelta(hours=12), rules=RULES
+    )
+    calls = AuxCallOperator.partial(task_id="call", retries=2).expand_kwargs(callbacks.output)
+    # All done: the outcomes of the calls that were made count, even if one was not.
+    outcomes = CallOutcomeSensor(task_id="outcomes", conn_id=calls.output, trigger_rule="all_done")
+
+    @task
+    def summary(skips: dict[str, int], results: list[dict]) -> dict[str, dict[str, int]]:
+        """Count what became of the callbacks, and why the other customers were not called back."""
+        return {"called back": dict(Counter(call["result"] for call in results)), "not called back": skips}
+
+    finished >> callbacks
+    summary(callbacks.output["skips"], outcomes.output)
+
+
+wolkvox_retry_after_campaign()
