@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,14 +48,24 @@ class Envelope:
     data: Any
 
 
+def text_of(pieces: Iterable[bytes]) -> str:
+    """Return a body as text, decoded piece by piece: a report's is large, and its bytes are of no more use.
+
+    Replacing a stray byte keeps the envelope readable: its own keys and codes are ASCII, and a name in another
+    encoding must not turn an accepted call into an unknown one.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
+    return "".join([*map(decoder.decode, pieces), decoder.decode(b"", final=True)])
+
+
 def read_envelope(
-    api: str, status: int, body: bytes | bytearray, present: Callable[[str], str], reading: Reading = USUAL
+    api: str, status: int, body: str, present: Callable[[str], str], reading: Reading = USUAL
 ) -> Envelope:
     """Return the envelope of an accepted request; raise what any other answer means.
 
     :param api: the API's name, for messages
     :param status: the HTTP status
-    :param body: the answer's body, decoded from its transfer and content coding
+    :param body: the answer's body, as `text_of` makes it
     :param present: makes a server's text fit for logs
     :param reading: what else is an answer of this API
     :raises Refused: an envelope whose code is a 4xx, under HTTP 2xx or 4xx
@@ -64,9 +75,7 @@ def read_envelope(
     if not (200 <= status < 300 or 400 <= status < 500):
         raise OutcomeUnknown(api, f"wolkvox's address answered HTTP {status}, which is no answer of the API")
     try:
-        # Replacing a stray byte keeps the envelope readable: its own keys and codes are ASCII,
-        # and a name in another encoding must not turn an accepted call into an unknown one.
-        content = json.loads(body.decode("utf-8-sig", errors="replace"))
+        content = json.loads(body)
     except (ValueError, RecursionError):
         raise OutcomeUnknown(api, f"HTTP {status} came with a body that is not JSON") from None
     if reading.bare_list and isinstance(content, list) and status < 300:

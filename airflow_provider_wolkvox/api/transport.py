@@ -45,7 +45,7 @@ from urllib3.util.connection import create_connection
 
 from airflow_provider_wolkvox import __version__
 from airflow_provider_wolkvox.api import arguments
-from airflow_provider_wolkvox.api.envelope import USUAL, Envelope, Reading, read_envelope
+from airflow_provider_wolkvox.api.envelope import USUAL, Envelope, Reading, read_envelope, text_of
 from airflow_provider_wolkvox.api.errors import NotSent, OutcomeUnknown
 
 USER_AGENT = f"airflow-provider-wolkvox/{__version__}"
@@ -353,7 +353,7 @@ class Transport:
         parameters: Mapping[str, str],
         before_sending: Callable[[], None],
         body: bytes | None,
-    ) -> tuple[int, bytearray]:
+    ) -> tuple[int, str]:
         if self.stopped:
             raise NotSent(api, STOPPED)
         now = time.monotonic()
@@ -372,7 +372,7 @@ class Transport:
             # The connection bounds every wait by itself; `timeout` only replaces "for ever".
             adapter = self._session.get_adapter(url)
             with adapter.send(request, timeout=self._total_timeout, **settings) as response:
-                answer = _whole_body(response)
+                answer = text_of(_pieces(response))
             self.idle_since = time.monotonic()
         except Exception as error:
             if exchange.vetoed_by is not None:
@@ -458,13 +458,13 @@ def _require_open(sock: Any) -> None:
                 raise ConnectionResetError(errno.ECONNRESET, "closed by the server")
 
 
-def _whole_body(response: requests.Response) -> bytearray:
-    body = bytearray()
+def _pieces(response: requests.Response) -> Iterator[bytes]:
+    length = 0
     for piece in response.iter_content(64 * 1024):
-        body += piece
-        if len(body) > LONGEST_REPLY:
+        length += len(piece)
+        if length > LONGEST_REPLY:
             raise _TooLong
-    return body
+        yield piece
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -20,7 +20,7 @@ from airflow_provider_wolkvox.api import (
     TokenQuotaExceeded,
     WolkvoxError,
 )
-from airflow_provider_wolkvox.api.envelope import Envelope, read_envelope
+from airflow_provider_wolkvox.api.envelope import Envelope, read_envelope, text_of
 
 BUSY = "EXCEEDS THE LIMIT OF SIMULTANEOUS REQUESTS PER TOKEN (2)"
 
@@ -111,7 +111,9 @@ ACCEPTED = {
 
 
 def read(status: int, body: bytes, api: str = "aux_call") -> Envelope:
-    return read_envelope(api, status, body, lambda text: text)
+    # A byte at a time at first, so that what belongs together comes apart.
+    pieces = [body[place : place + 1] for place in range(len(body[:500]))] + [body[500:]]
+    return read_envelope(api, status, text_of(pieces), lambda text: text)
 
 
 @pytest.mark.parametrize(("status", "code", "error", "msg", "kind"), REFUSALS)
@@ -260,6 +262,6 @@ def test_any_answer_is_accepted_refused_or_unknown_and_never_more_than_it_says(s
 
 def test_a_number_of_the_server_reaches_no_message_whole():
     with pytest.raises(OutcomeUnknown) as caught:
-        read_envelope("aux_call", 200, envelope(f"x{PHONE}", TOKEN), lambda text: "(presented)")
+        read_envelope("aux_call", 200, envelope(f"x{PHONE}", TOKEN).decode(), lambda text: "(presented)")
     assert PHONE not in str(caught.value)
     assert TOKEN not in str(caught.value)
