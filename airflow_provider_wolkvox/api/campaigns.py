@@ -158,7 +158,7 @@ class CampaignMethods(Sender):
         return AddedRecords(
             total=total,
             accepted=accepted,
-            refused=max(total - accepted, 0) if refused is None or took_none else refused,
+            refused=max(total - accepted, 0) if refused is None else refused,
             errors=tuple(self._reason(error) for error in errors) if isinstance(errors, list) else (),
         )
 

@@ -6,6 +6,7 @@ import json
 import logging
 import pickle
 import re
+import time
 from types import MappingProxyType
 
 import pytest
@@ -325,6 +326,31 @@ def test_a_server_that_reads_the_head_only_ends_with_the_whole_time(connect):
         with pytest.raises(OutcomeUnknown, match=r"within 0\.3 s"):
             connect(server, total_timeout=0.3).add_records(CAMPAIGN, records)
         assert server.connections == 1
+
+
+def test_a_head_that_is_handed_over_in_part_leaves_the_outcome_unknown(connect):
+    long_id = "1" * 20_000_000  # more than sockets buffer
+    with RawServer(lambda peer: peer.server.stopping.wait(10)) as server:
+        with pytest.raises(OutcomeUnknown, match=r"within 0\.3 s"):
+            connect(server, total_timeout=0.3).start_campaign(long_id)
+        assert server.connections == 1
+
+
+def test_head_and_body_share_the_whole_time(connect):
+    long_id, body = "1" * 20_000_000, "x" * 20_000_000
+
+    def serve(peer: Peer) -> None:
+        peer.server.stopping.wait(1.5)
+        head = b""
+        while b"\r\n\r\n" not in head[-70_000:]:
+            head += peer.sock.recv(65536)
+        peer.server.stopping.wait(10)
+
+    with RawServer(serve) as server:
+        started = time.monotonic()
+        with pytest.raises(OutcomeUnknown):
+            connect(server, total_timeout=2).recall_records(long_id, "cod_rslt1", body)
+        assert time.monotonic() - started < 3
 
 
 def test_a_server_that_refuses_before_it_has_read_the_body_is_heard(connect):

@@ -698,6 +698,27 @@ def test_the_look_up_goes_by_the_clients_zone_too(connect):
     assert {asked.parameters.get("date_ini") for asked in server.asked} == {None, "20260625105033"}
 
 
+def test_the_look_up_reckons_by_instants_when_the_clock_is_put_back(connect):
+    # At the end of 4 April the clock goes back from 24:00 to 23:00.
+    sent_at = datetime(2026, 4, 4, 23, 50, tzinfo=SANTIAGO)
+    until = datetime(2026, 4, 4, 23, 10, fold=1, tzinfo=SANTIAGO)
+    shown = ["2026-04-04 23:55:00", "2026-04-05 00:00:00"]  # 5 and 70 minutes later
+    calls = [{"conn_id": f"10001.1.{at[-8:-6]}.1", "telephone": PHONE, "agent_id": AGENT, "date": at} for at in shown]
+
+    def reply(asked):
+        ini, end = asked.parameters.get("date_ini", ""), asked.parameters.get("date_end", "")
+        found = [call for call in calls if ini <= re.sub("[^0-9]", "", call["date"]) <= end]
+        return rows(*found) if asked.api == "cdr_1" and found else NO_ROWS
+
+    with RawServer(replying(reply)) as server:
+        client = connect(server, timezone="America/Santiago")
+        [found] = client.reported_calls(AGENT, PHONE, sent_at, until)
+        assert found.at == sent_at + timedelta(minutes=5)
+        assert client.find_aux_call(AGENT, PHONE, sent_at).conn_id == "10001.1.23.1"
+        del calls[0]
+        assert client.find_aux_call(AGENT, PHONE, sent_at) is None
+
+
 @pytest.mark.parametrize("zone", [UTC, SANTIAGO, ZoneInfo("Asia/Kathmandu")])
 def test_the_same_instants_ask_the_same_whatever_zone_they_are_written_in(zone, connect):
     with RawServer(always(rows())) as server:
