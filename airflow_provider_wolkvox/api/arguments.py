@@ -122,7 +122,8 @@ def campaign_id(value: str | int, *, or_all: bool = False) -> str:
     """Return a campaign's id as digits, or `all` where an API takes that."""
     if or_all and value == "all":
         return "all"
-    digits = _dialled(value, "campaign_id")
+    # Exactly as it stands: what would be dropped from a phone number makes another campaign's id here.
+    digits = "" if isinstance(value, bool) or not isinstance(value, (str, int)) else str(value).strip()
     if not _DIGITS.fullmatch(digits):
         raise ValueError(
             f"campaign_id is not digits: give the campaign's number, such as '32841'{', or all' if or_all else ''}"

@@ -140,7 +140,8 @@ class WolkvoxClient(ReadingMethods, CampaignMethods):
         """Return what wolkvox's reports hold of an agent's calls with a customer, the nearest to `since` first.
 
         Reads `calls_last_10`, `cdr_1`, `cdr_5` and `agent_2`: a request of the daily quota each. Rows
-        appear late: an agent's event only once the agent's state has changed again [doc].
+        appear late: an agent's event only once the agent's state has changed again [doc]. In a zone whose
+        clock is put back, a row of the hour that it shows twice is taken to be of the first pass.
 
         :param since: the first instant at which the call may have begun, aware
         :param until: the last one, aware

@@ -628,7 +628,22 @@ WRONG = [
     *(
         (method, (campaign_id, SINCE, UNTIL), {}, "campaign_id")
         for method in ("campaign_1", "campaign_2", "campaign_3", "campaign_5", "campaign_detail")
-        for campaign_id in ("", "x", "12a", "1&api=x", None, 1.5, True, "*", "ALL", "１２")
+        for campaign_id in (
+            "",
+            "x",
+            "12a",
+            "1&api=x",
+            "32-841",
+            "32 841",
+            "+1",
+            -1,
+            None,
+            1.5,
+            True,
+            "*",
+            "ALL",
+            "１２",
+        )
     ),
     *((method, ("all", SINCE, UNTIL), {}, "campaign_id") for method in ("campaign_1", "campaign_5", "campaign_detail")),
     *(("act_3", (cod_act, SINCE, UNTIL), {}, "cod_act") for cod_act in ("", "  ", None, 7)),
