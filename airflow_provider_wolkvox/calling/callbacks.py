@@ -263,8 +263,9 @@ class Skip:
     :param attempt: the attempt
     :param reason: the rule that keeps it from being called back
     :param why: the same in one sentence, the number masked to its last four digits
-    :param next_allowed: if it is a matter of time (the cap, the interval, the hours), the first instant at which that
-        rule and the hours let it be called, unless another attempt comes between; None where they never will
+    :param next_allowed: where it is a matter of time (the cap, the interval, the hours), the first instant, in UTC, at
+        which that rule and the hours let it be called, unless another attempt comes between; None for every other
+        reason, and where the hours do not open within the next 60 days
     """
 
     attempt: Attempt
@@ -335,7 +336,7 @@ def choose(
             if customer in standing:
                 earlier = standing[customer]
                 skips[earlier] = _skip(
-                    campaign[earlier], Reason.OTHER_ATTEMPT, "a later attempt on its number stands for it"
+                    campaign[earlier], Reason.OTHER_ATTEMPT, "a later one on its number stands for it"
                 )
             standing[customer] = place
 
