@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -843,7 +844,28 @@ def test_no_call_that_is_not_made_shows_token_or_number(simulator, clock, server
     assert PHONE not in said
 
 
-# As the scheduler reads it
+# As the DAG's file is parsed and the scheduler reads it
+
+
+def test_naming_hours_in_a_dag_file_imports_no_heavy_library():
+    script = (
+        "import sys, airflow.sdk, airflow.providers.common.compat.sdk as sdk\n"
+        "sdk.BaseOperator, sdk.BaseHook, sdk.BaseSensorOperator, sdk.AirflowFailException, sdk.AirflowSkipException\n"
+        "heavy = ('requests', 'urllib3', 'holidays', 'phonenumbers', 'sqlalchemy', 'pandas')\n"
+        "before = set(sys.modules)\n"
+        "from airflow_provider_wolkvox.calling import CallingHours\n"
+        "from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator\n"
+        "from airflow_provider_wolkvox.sensors.calling_hours import CallingHoursSensor\n"
+        "law = CallingHours.for_country('CO', purpose='collection', timezone='America/Bogota')\n"
+        "own = law & CallingHours.weekly({'mon': '09:00-10:00'}, timezone='America/Bogota', holidays=['CO'])\n"
+        "for number, hours in enumerate((law, own, 'CO', 'connection', None)):\n"
+        "    AuxCallOperator(task_id=f't{number}', agent_id='1', customer_phone='12345', calling_hours=hours,\n"
+        "                    phone_zones=True)\n"
+        "    CallingHoursSensor(task_id=f's{number}', calling_hours=hours, customer_phone='12345')\n"
+        "print('#' + ' '.join(name for name in heavy if name in sys.modules and name not in before))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.partition("#")[2].split() == []
 
 
 HOURS = {"law": LAW, "own": OWN, "joint": LAW & OWN, "country": "CO", "connection": "connection", "none": None}
