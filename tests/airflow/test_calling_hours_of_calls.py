@@ -730,13 +730,12 @@ def test_an_unknown_country_of_a_mapped_task_is_refused_while_the_dag_is_parsed(
 
 def test_a_mapped_task_with_an_unknown_country_makes_no_call(simulator, clock, server):
     run = run_try(
-        lambda dag: AuxCallOperator.partial(task_id="call", agent_id=AGENT, calling_hours="XX").expand(
-            customer_phone=[PHONE]
-        ),
+        lambda dag: AuxCallOperator.partial(task_id="call", **CALL).expand(calling_hours=["XX"]),
         server,
         around=lambda ti: setattr(ti, "map_index", 0),
     )
     assert run.state == "failed"
+    assert "no calling hours are known" in str(run.error)
     assert requests(simulator) == 0
 
 
