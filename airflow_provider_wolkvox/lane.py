@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -111,7 +111,16 @@ class InLane:
         _refuse_what_breaks_the_lane(
             task_id, partial.kwargs["pool_slots"], _argument("multiple_outputs", kwargs, partial, False)
         )
+        cls.refuse({**_default_args(kwargs, partial), **kwargs})
         return partial
+
+    @classmethod
+    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+        """Refuse, while the DAG is parsed, arguments that cannot be right.
+
+        :param arguments: a plain task's, all of them; a mapped task's, those given to `partial`
+        :raises ValueError: one that cannot be right
+        """
 
 
 def require_lane(task: Any, context: Context) -> None:
@@ -144,14 +153,16 @@ def _default_connection(operator: type) -> Any:
 
 def _argument(name: str, kwargs: dict[str, Any], partial: Any, default: Any) -> Any:
     """Return what Airflow will pass for `name` when it unmaps the task: explicit, else from default_args."""
-    if name in kwargs:
-        return kwargs[name]
-    sources = [kwargs.get("default_args")]
-    sources += [getattr(partial.kwargs.get(owner), "default_args", None) for owner in ("task_group", "dag")]
-    for default_args in sources:
-        if default_args and name in default_args:
-            return default_args[name]
-    return default
+    return {name: default, **_default_args(kwargs, partial), **kwargs}[name]
+
+
+def _default_args(kwargs: dict[str, Any], partial: Any) -> dict[str, Any]:
+    """Return the default_args of a mapped task, its own before its group's before its DAG's."""
+    sources = [getattr(partial.kwargs.get(owner), "default_args", None) for owner in ("dag", "task_group")]
+    found: dict[str, Any] = {}
+    for default_args in (*sources, kwargs.get("default_args")):
+        found |= default_args or {}
+    return found
 
 
 def _refuse_what_breaks_the_lane(task_id: str, pool_slots: int, multiple_outputs: bool) -> None:

@@ -6,7 +6,7 @@ Rings nobody. Used by `CampaignCallbacksOperator` and by `airflow wolkvox plan`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_wolkvox.calling.callbacks import Attempt, choose
 
 if TYPE_CHECKING:
-    from airflow_provider_wolkvox.api import ConnectedCall, Dial, UnconnectedCall, WolkvoxClient
+    from airflow_provider_wolkvox.api import ConnectedCall, Dial, ReportedCall, UnconnectedCall, WolkvoxClient
     from airflow_provider_wolkvox.calling.callbacks import Plan, Rules
 
 log = logging.getLogger(__name__)
@@ -32,16 +32,19 @@ def plan_callbacks(
     now: datetime,
     *,
     do_not_call: bool = True,
+    prefix_in_reports: bool = True,
 ) -> Plan:
     """Return whom of a campaign's customers to call back now, and whom not, each with its reason.
 
-    Costs three requests of the daily quota for every 31 days (`campaign_3`, `cdr_1`, `cdr_5`), and one for the
-    do-not-call list.
+    Costs three requests of the daily quota for every 31 days (`campaign_3`, `cdr_1`, `cdr_5`), one for the last ten
+    minutes, and one for the do-not-call list.
 
     :param since: the first instant of the campaign's calls in question, aware
     :param until: the last one, aware
     :param now: the present instant: attempts up to it count for caps, intervals and "already called back"
     :param do_not_call: whether to leave out who is on wolkvox's do-not-call list
+    :param prefix_in_reports: whether reports show a number with the connection's dial prefix before it, as it was
+        dialled; nobody documents it
     :raises ValueError: the range ends before it begins, or the operation has no such campaign
     :raises WolkvoxError: a report could not be read
     """
@@ -51,7 +54,7 @@ def plan_callbacks(
     if now.astimezone(UTC) < since.astimezone(UTC):
         raise ValueError(f"since ({since.isoformat()}) lies in the future")
     read_from = min(since, now - rules.within) if rules.within else since
-    attempts = read_attempts(wolkvox, read_from, max(now, min(until, now)))
+    attempts = read_attempts(wolkvox, read_from, now, wolkvox.dial_prefix if prefix_in_reports else "")
     # What an agent dialled for the campaign by hand, an earlier callback above all, counts but is not called back.
     of_campaign = [
         each
@@ -59,8 +62,8 @@ def plan_callbacks(
         if each.campaign_id == wanted and each.type_interaction == PREDICTIVE and since <= each.at <= until
     ]
     if not of_campaign:
-        known = {campaign.campaign_id for campaign in wolkvox.campaigns()}
-        if wanted not in known:
+        known = {campaign.campaign_id for campaign in wolkvox.campaigns()} - {""}
+        if known and wanted not in known:
             raise ValueError(f"this operation has no campaign {wanted}")
     listed = [entry.phone for entry in wolkvox.get_dnc("outbound")] if do_not_call else []
     log.info(
@@ -74,46 +77,57 @@ def plan_callbacks(
     return choose(of_campaign, rules, now, history=attempts, do_not_call=listed)
 
 
-def read_attempts(wolkvox: WolkvoxClient, since: datetime, until: datetime) -> list[Attempt]:
+def read_attempts(wolkvox: WolkvoxClient, since: datetime, until: datetime, prefix: str = "") -> list[Attempt]:
     """Return every attempt to reach a customer, of all campaigns and by hand, as the reports show it.
 
-    The reports complete each other: `campaign_3` holds every dial of the predictive campaigns, but no agent;
-    `cdr_1` and `cdr_5` the calls that were and were not connected, with their agents.
+    The reports complete each other: real time tells first, for ten minutes; `campaign_3` holds every dial of the
+    predictive campaigns, but no agent; `cdr_1` and `cdr_5` the calls that were and were not connected, with their
+    agents. A predictive call that was connected, and of which `campaign_3` does not tell yet, may have been a
+    machine's: its result is UNKNOWN.
+
+    :param prefix: what numbers in the reports have before them, and a call puts there again
     """
     attempts: dict[tuple[str, ...], Attempt] = {}
-    for attempt in _read(wolkvox, since, until):
+    for attempt in _read(wolkvox, since, until, prefix):
         key = (attempt.conn_id,) if attempt.conn_id else (attempt.phone[-10:], attempt.at.isoformat())
         seen = attempts.get(key)
         # What a later report knows comes first; what it leaves empty, an earlier one told.
         attempts[key] = attempt if seen is None else _completed(attempt, seen)
-    return [each if each.result else replace(each, result="ANSWER") for each in attempts.values()]
+    return [each if each.result else replace(each, result=_connected(each)) for each in attempts.values()]
 
 
-def _read(wolkvox: WolkvoxClient, since: datetime, until: datetime) -> Iterator[Attempt]:
-    records: Any
-    for records in (wolkvox.campaign_3("all", since, until), wolkvox.cdr_5(since, until), wolkvox.cdr_1(since, until)):
-        for record in records:
+def _connected(attempt: Attempt) -> str:
+    return "UNKNOWN" if attempt.type_interaction == PREDICTIVE else "ANSWER"
+
+
+def _read(wolkvox: WolkvoxClient, since: datetime, until: datetime, prefix: str) -> Iterator[Attempt]:
+    reports: tuple[Callable[[], Iterable[Any]], ...] = (
+        wolkvox.calls_last_10,
+        lambda: wolkvox.campaign_3("all", since, until),
+        lambda: wolkvox.cdr_5(since, until),
+        lambda: wolkvox.cdr_1(since, until),
+    )
+    for report in reports:
+        for record in report():
             # Without its time an attempt counts for no rule; wolkvox always gives one [seen].
             if record.at is not None:
-                yield _attempt(record, record.at, wolkvox.dial_prefix)
+                yield _attempt(record, record.at, prefix)
 
 
-def _attempt(record: Dial | ConnectedCall | UnconnectedCall, at: datetime, prefix: str) -> Attempt:
-    of_report = {
-        name: getattr(record, name)
-        for name in ("agent_id", "seconds", "cod_act", "cod_act_2", "hang_up")
-        if hasattr(record, name)
-    }
+def _attempt(record: ReportedCall | Dial | ConnectedCall | UnconnectedCall, at: datetime, prefix: str) -> Attempt:
+    names = ["seconds", "cod_act", "cod_act_2", "hang_up"]
+    if hasattr(record, "campaign_id"):
+        # Real time names no agent: that the first part of a predictive call's `conn_id` is one, nobody documents.
+        names.append("agent_id")
+    of_report = {name: getattr(record, name) for name in names if hasattr(record, name)}
     return Attempt(
-        # GUESS: reports show a number as it was dialled, so with the operation's prefix, which a call puts
-        # before it again.
         phone=record.phone.removeprefix(prefix),
         at=at,
         # Of a connected call only `campaign_3` tells whether it was a person's or a machine's.
         result=getattr(record, "result", ""),
         conn_id=record.conn_id,
-        campaign_id=record.campaign_id,
-        customer_id=record.customer_id,
+        campaign_id=getattr(record, "campaign_id", ""),
+        customer_id=getattr(record, "customer_id", ""),
         # `campaign_3` holds the dials of predictive campaigns, and does not say so in each row [doc].
         type_interaction=getattr(record, "type_interaction", PREDICTIVE),
         **of_report,

@@ -148,9 +148,9 @@ class Rules:
     :raises ValueError: a word that is unknown, a number that is out of range, rules that contradict each other
     """
 
-    results: Collection[str] = frozenset({"ANSWER"})
+    results: Collection[str] = ("ANSWER",)
     dispositions: Collection[str] | None = None
-    not_dispositions: Collection[str] = frozenset()
+    not_dispositions: Collection[str] = ()
     shorter_than: timedelta | float | None = None
     hung_up_by: str | None = None
     max_attempts: int | None = 2
@@ -164,10 +164,11 @@ class Rules:
     limit: int | None = None
 
     def __post_init__(self) -> None:
+        # Sorted, not sets: Airflow keeps a mapped task's rules by their `repr`, which must be alike in every process.
         form = {
-            "results": frozenset(_result(word) for word in _words(self.results, "results")),
-            "dispositions": self.dispositions and frozenset(map(_word, _words(self.dispositions, "dispositions"))),
-            "not_dispositions": frozenset(map(_word, _words(self.not_dispositions, "not_dispositions"))),
+            "results": _sorted(map(_result, _words(self.results, "results"))),
+            "dispositions": self.dispositions and _sorted(map(_word, _words(self.dispositions, "dispositions"))),
+            "not_dispositions": _sorted(map(_word, _words(self.not_dispositions, "not_dispositions"))),
             "priority": tuple(map(_word, _words(self.priority, "priority"))),
             "hung_up_by": self.hung_up_by and _small(self.hung_up_by),
             "phone_country": self.phone_country and self.phone_country.strip().upper(),
@@ -566,6 +567,10 @@ def _words(given: Collection[str], name: str) -> tuple[str, ...]:
     if not all(isinstance(word, str) and word.strip() for word in words):
         raise ValueError(f"{name} holds something that is no word: {words!r}")
     return words
+
+
+def _sorted(words: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(words)))
 
 
 def _result(text: str) -> str:

@@ -125,39 +125,56 @@ class WolkvoxHook(BaseHook):
         :raises ValueError: an unknown country or time zone, or none where one is needed; the message names the field
         """
         from airflow_provider_wolkvox.calling import CallingHours
-        from airflow_provider_wolkvox.calling.countries import ONLY_ZONES
+        from airflow_provider_wolkvox.calling.countries import ONLY_ZONES, rule_for
 
         if given is None:
             return None
-        country = str(self.extra("country") or "").upper() if given == OF_CONNECTION else given
-        zone = self.extra("timezone")
-        if not isinstance(country, str):
-            hours, country = country, self.extra("country")
-        elif not country:
+        if not isinstance(given, str):
+            return self._by_phone(given, phone, self.extra("country")) if phone is not None else given
+        of_connection = given == OF_CONNECTION
+        country = str(self.extra("country") or "" if of_connection else given).strip().upper()
+        if not country:
             self.log.warning(
                 "Calls are made at any hour: neither calling_hours nor the field 'Country' of connection %r says "
                 "when customers may be called.",
                 self.wolkvox_conn_id,
             )
             return None
-        else:
-            zone = zone or ONLY_ZONES.get(country.upper())
-            if zone is None and phone is None:
-                raise ValueError(
-                    f"Connection {self.wolkvox_conn_id!r}: the field 'Time zone' is empty, and {country} has several. "
-                    "No request was made"
-                )
+        with self._blaming("Country" if of_connection else None):
+            rule_for(country, "collection")
+        zone = self.extra("timezone") or ONLY_ZONES.get(country)
+        if zone is None and phone is None:
+            raise ValueError(
+                f"Connection {self.wolkvox_conn_id!r}: the field 'Time zone' is empty, and {country} has several. "
+                "No request was made"
+            )
+        with self._blaming("Time zone"):
             # Without a zone they are asked in the number's only.
-            law = [
+            collection, commercial = (
                 CallingHours.for_country(country, purpose=purpose, timezone=zone or "UTC")
                 for purpose in ("collection", "commercial")
-            ]
-            hours = law[0] & law[1]
-        if phone is None:
-            return hours
-        from airflow_provider_wolkvox.calling.phone import hours_for_phone
+            )
+        law = collection & commercial
+        return law if phone is None else self._by_phone(law, phone, country, has_zone=zone is not None)
 
-        return hours_for_phone(hours, phone, country, default_zone=zone)
+    def _by_phone(self, hours: Hours, phone: str, country: str | None, *, has_zone: bool = True) -> Hours:
+        from airflow_provider_wolkvox.calling import ZoneUnknown, hours_for_phone
+
+        try:
+            return hours_for_phone(hours, phone, country)
+        except ZoneUnknown:
+            if has_zone:
+                return hours
+            raise
+
+    @contextmanager
+    def _blaming(self, field: str | None) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as wrong:
+            if field is None:
+                raise
+            raise ValueError(f"Connection {self.wolkvox_conn_id!r}: the field {field!r}: {wrong}") from None
 
     def stop(self) -> None:
         """Let no further request be sent; one on its way is not called back. Safe in signal handlers."""
@@ -255,7 +272,7 @@ def refuse_unknown_hours(given: Any) -> None:
             from airflow_provider_wolkvox.calling.countries import rule_for
 
             rule_for(given, "collection")
-    elif given is not None and not hasattr(given, "next_open"):
+    elif given is not None and (isinstance(given, type) or not hasattr(given, "next_open")):
         raise ValueError(f"calling_hours={given!r} is no CallingHours, country's code, None or {OF_CONNECTION!r}")
 
 

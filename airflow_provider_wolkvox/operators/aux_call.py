@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeGuard, get_args
@@ -125,7 +125,28 @@ class AuxCallOperator(OnceOperator):
         self.phone_zones = phone_zones
         self.on_unknown = on_unknown
         self.look_up_timeout = look_up_timeout
-        self._refuse_literals_that_cannot_be_right()
+        self.refuse(vars(self))
+
+    @classmethod
+    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+        """Refuse literals and options that cannot be right."""
+        from airflow_provider_wolkvox.api.arguments import agent_id, phone
+
+        super().refuse(arguments)
+        checks: dict[str, Callable[[Any], str]] = {"agent_id": agent_id, "customer_phone": phone}
+        for name, check in checks.items():
+            value: Any = arguments.get(name, "{{ mapped }}")
+            if value is None or isinstance(value, (int, float)) or _is_literal(value):
+                check(value)
+        for name, options in (("on_unknown", get_args(OnUnknown)), ("outside_hours", get_args(OutsideHours))):
+            if arguments.get(name, options[0]) not in options:
+                raise ValueError(f"{name}={arguments[name]!r} is none of {', '.join(map(repr, options))}")
+        refuse_unknown_hours(arguments.get("calling_hours"))
+        if "look_up_timeout" in arguments:
+            require_timedelta(arguments["look_up_timeout"], "look_up_timeout")
+        before = arguments.get("call_before")
+        if isinstance(before, datetime) or _is_literal(before):
+            instant(before, "call_before")
 
     @cached_property
     def hours(self) -> Hours | None:
@@ -184,17 +205,17 @@ class AuxCallOperator(OnceOperator):
     def _wait_or_give_up(self, hours: Hours, closed: str, now: datetime, ledger: Ledger, context: Context) -> None:
         opens = hours.next_open(now)
         why = f"the customer may not be called now ({closed}), next at {opens:%Y-%m-%d %H:%M:%S} UTC"
+        late = why_too_late(context, self.call_before, self.max_age, at=opens)
+        if self.outside_hours == "wait" and late:
+            why += f", and then it would be too late: {late}"
+        elif self.outside_hours == "wait" and not can_pause():
+            why += "; this Airflow cannot let the task wait: put a CallingHoursSensor before it"
         ledger.not_sent(why)
         if self.outside_hours == "skip":
             raise AirflowSkipException(f"The call was not made: {why}. No phone rang.")
-        late = why_too_late(context, self.call_before, self.max_age, at=opens)
-        if self.outside_hours == "wait" and not late:
-            if can_pause():
-                self.log.info("The call waits: %s.", why)
-                pause_until(opens)
-            why += "; this Airflow cannot let the task wait: put a CallingHoursSensor before it"
-        elif self.outside_hours == "wait":
-            why += f", and then it would be too late: {late}"
+        if self.outside_hours == "wait" and can_pause() and not late:
+            self.log.info("The call waits: %s.", why)
+            pause_until(opens)
         self.fail(f"The call was not made: {why}. No phone rang.")
 
     def _look_up(self, intent: Entry) -> ReportedCall | None:
@@ -205,24 +226,6 @@ class AuxCallOperator(OnceOperator):
         except (WolkvoxError, ValueError) as failure:
             self.log.warning("The reports could not be read: %s", failure)
             return None
-
-    def _refuse_literals_that_cannot_be_right(self) -> None:
-        """Refuse, while the DAG is parsed, what is known by then."""
-        from airflow_provider_wolkvox.api import arguments
-
-        for value, check in ((self.agent_id, arguments.agent_id), (self.customer_phone, arguments.phone)):
-            if value is None or isinstance(value, (int, float)) or _is_literal(value):
-                check(value)
-        if self.on_unknown not in get_args(OnUnknown):
-            raise ValueError(f"on_unknown={self.on_unknown!r} is none of {', '.join(map(repr, get_args(OnUnknown)))}")
-        if self.outside_hours not in get_args(OutsideHours):
-            raise ValueError(
-                f"outside_hours={self.outside_hours!r} is none of {', '.join(map(repr, get_args(OutsideHours)))}"
-            )
-        refuse_unknown_hours(self.calling_hours)
-        require_timedelta(self.look_up_timeout, "look_up_timeout")
-        if isinstance(self.call_before, datetime) or _is_literal(self.call_before):
-            instant(self.call_before, "call_before")
 
 
 def _is_literal(value: Any) -> TypeGuard[str]:

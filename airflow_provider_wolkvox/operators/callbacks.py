@@ -46,6 +46,8 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
         calls, two attempts on a number in 24 hours. Give them `hours` to leave out who may not be called at the moment
         of choosing; the calls themselves wait for their own `calling_hours`
     :param do_not_call: whether to leave out who is on wolkvox's do-not-call list; default True
+    :param prefix_in_reports: whether wolkvox's reports show a number with the connection's `dial_prefix` before it, as
+        it was dialled; default True, which is a GUESS: look at a plan, or `airflow wolkvox plan`, before you rely on it
     :param plan_path: where to write the whole plan as JSON lines, one for each attempt, any path that Airflow's object
         storage knows; it holds whole numbers; default None, not written (templated)
     :param wolkvox_conn_id: the connection with server code and token; default `wolkvox_default`
@@ -65,6 +67,7 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
         until: datetime | str | None = None,
         rules: Rules | None = None,
         do_not_call: bool = True,
+        prefix_in_reports: bool = True,
         plan_path: str | None = None,
         wolkvox_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
@@ -75,6 +78,7 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
         self.until = until
         self.rules = rules
         self.do_not_call = do_not_call
+        self.prefix_in_reports = prefix_in_reports
         self.plan_path = plan_path
         for name in ("since", "until"):
             value = getattr(self, name)
@@ -114,6 +118,7 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
             self.rules or Rules(),
             now,
             do_not_call=self.do_not_call,
+            prefix_in_reports=self.prefix_in_reports,
         )
 
     def _write(self, plan: Plan) -> None:

@@ -55,8 +55,14 @@ class CampaignStartOperator(UsesHook, InLane, BaseOperator):
         super().__init__(wolkvox_conn_id=wolkvox_conn_id, **kwargs)
         self.campaign_id = campaign_id
         self.max_age = max_age
-        if max_age is not None:
-            require_timedelta(max_age, "max_age")
+        self.refuse(vars(self))
+
+    @classmethod
+    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+        """Refuse a `max_age` that is no length of time."""
+        super().refuse(arguments)
+        if arguments.get("max_age") is not None:
+            require_timedelta(arguments["max_age"], "max_age")
 
     def execute(self, context: Context) -> None:
         """Start the campaign."""
@@ -139,16 +145,25 @@ class CampaignRecallOperator(OnceOperator):
         self.campaign_id = campaign_id
         self.value = value
         self.field = field
+        self.refuse(vars(self))
 
     def execute(self, context: Context) -> int:
         """Recall the records of each value, one request after the other."""
         require_lane(self, context)
         affected = 0
-        for number, value in enumerate([self.value] if isinstance(self.value, str) else self.value):
+        for number, value in enumerate(self._values()):
             entry = self.once(self._request(number, value), context)
             self.log.info("%s: %s records go back into dialling.", entry.what, entry.answer)
             affected += entry.answer
         return affected
+
+    def _values(self) -> list[str]:
+        given = [self.value] if isinstance(self.value, str) else list(self.value or ())
+        # Named twice, it would be recalled twice.
+        values = list(dict.fromkeys(given))
+        if not values or not all(isinstance(value, str) and value.strip() for value in values):
+            self.fail(f"value={given!r} holds no result or disposition, or something that is none. Nothing was sent.")
+        return values
 
     def _request(self, number: int, value: str) -> Request:
         def send(**around: Any) -> dict[str, int]:
@@ -221,8 +236,16 @@ class CampaignAddRecordsOperator(OnceOperator):
         self.batch_size = batch_size
         if (records is None) == (records_path is None):
             raise ValueError("give either records or records_path")
+        self.refuse(vars(self))
+
+    @classmethod
+    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+        """Refuse options that cannot be right."""
+        super().refuse(arguments)
+        type_campaign = arguments.get("type_campaign", "predictive")
         if type_campaign not in get_args(CampaignType):
             raise ValueError(f"type_campaign={type_campaign!r} is none of {', '.join(get_args(CampaignType))}")
+        batch_size = arguments.get("batch_size", LARGEST_BATCH)
         if not 1 <= batch_size <= LARGEST_BATCH:
             raise ValueError(f"batch_size={batch_size} is not between 1 and {LARGEST_BATCH}, wolkvox's limit")
 
@@ -296,6 +319,13 @@ class CampaignAddRecordsOperator(OnceOperator):
 
 
 def _rows_of_file(path: str) -> Iterator[Any]:
+    try:
+        yield from _parsed(path)
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not in UTF-8: save it so (spreadsheets: 'CSV UTF-8'). Nothing was sent") from None
+
+
+def _parsed(path: str) -> Iterator[Any]:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     # Spreadsheets put a byte order mark before the header.
@@ -304,7 +334,9 @@ def _rows_of_file(path: str) -> Iterator[Any]:
         if path.lower().endswith(".csv"):
             header = file.readline()
             delimiter = ";" if header.count(";") > header.count(",") else ","
-            names = next(csv.reader([header], delimiter=delimiter))
+            names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
+            if len(set(names)) < len(names):
+                raise ValueError(f"{path}: the header names a column twice. Nothing was sent")
             for row in csv.reader(file, delimiter=delimiter):
                 if row:
                     if len(row) != len(names):

@@ -109,9 +109,14 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         self.ledger_retention = ledger_retention
         self.allow_second_try = allow_second_try
         self.call_before = call_before
+
+    @classmethod
+    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+        """Refuse lengths of time that are none."""
+        super().refuse(arguments)
         for name in ("max_age", "ledger_retention"):
-            if getattr(self, name) is not None:
-                require_timedelta(getattr(self, name), name)
+            if arguments.get(name) is not None:
+                require_timedelta(arguments[name], name)
 
     def once(self, request: Request, context: Context) -> Entry:
         """Make a request unless it was made already, and return the ledger's entry of the accepted one.
@@ -155,7 +160,9 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
                 f"What the ledger holds cannot be read: {wrong}. No {words.request} was made. {self._release(context)}."
             )
         if entry is None:
-            self._require_that_none_was_forgotten(ledger, context)
+            # Of several requests the first one's entry, without which nobody comes this far, proves the ledger.
+            if request.key == KEY:
+                self._require_that_none_was_forgotten(ledger, context)
         elif entry.state in (State.ACCEPTED, State.INTENT) and (entry.phone or entry.what) != request.subject:
             self.fail(
                 f"An earlier run of this task was for another {words.for_whom}: {entry}. Which {words.for_whom} stands "

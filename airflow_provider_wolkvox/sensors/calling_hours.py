@@ -40,7 +40,7 @@ class CallingHoursSensor(BaseSensorOperator):
         self,
         *,
         calling_hours: Hours | str | None = OF_CONNECTION,
-        customer_phone: str | None = None,
+        customer_phone: str | int | None = None,
         wolkvox_conn_id: str = DEFAULT_CONN_ID,
         mode: str = "reschedule",
         **kwargs: Any,
@@ -55,7 +55,8 @@ class CallingHoursSensor(BaseSensorOperator):
         """Return whether it is open now; if not, have the next poke come when it opens."""
         now = datetime.now(UTC)
         try:
-            hours = WolkvoxHook(self.wolkvox_conn_id).calling_hours(self.calling_hours, self.customer_phone)
+            phone = None if self.customer_phone is None else str(self.customer_phone)
+            hours = WolkvoxHook(self.wolkvox_conn_id).calling_hours(self.calling_hours, phone)
             closed = hours.why_closed(now) if hours else None
             if hours is None or closed is None:
                 return True
@@ -63,5 +64,7 @@ class CallingHoursSensor(BaseSensorOperator):
         except (ValueError, ImportError) as wrong:
             raise AirflowFailException(str(wrong)) from None
         self.log.info("Customers may not be called now (%s), next at %s.", closed, f"{opens:%Y-%m-%d %H:%M:%S} UTC")
-        self.poke_interval = max((opens - now).total_seconds(), 1.0)
+        # Known to the second, so nothing is to be guessed; but not asleep beyond what it may take in all.
+        self.exponential_backoff = False
+        self.poke_interval = min(max((opens - now).total_seconds(), 1.0), self.timeout + 1)
         return False

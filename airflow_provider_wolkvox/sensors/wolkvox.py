@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # How far before the earliest call a record of it may begin, and after now: clocks differ.
 _MARGIN = timedelta(minutes=10)
+# Wide on purpose: of what a `conn_id` is made, only one sample is known [doc].
+_CONN_ID = re.compile(r"[A-Za-z0-9._:-]+")
 
 
 class WolkvoxSensor(UsesHook, InLane, BaseSensorOperator):
@@ -52,6 +55,13 @@ class WolkvoxSensor(UsesHook, InLane, BaseSensorOperator):
         super().__init__(
             wolkvox_conn_id=wolkvox_conn_id, poke_interval=poke_interval, timeout=timeout, mode=mode, **kwargs
         )
+
+    @classmethod
+    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+        """Refuse a mode that would keep the lane for the whole wait: of a mapped task Airflow does so only later."""
+        super().refuse(arguments)
+        if arguments.get("mode", "reschedule") != "reschedule":
+            raise ValueError(f"mode={arguments['mode']!r} would keep the lane for the whole wait: leave mode out")
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask once."""
@@ -94,7 +104,9 @@ class CampaignFinishedSensor(WolkvoxSensor):
         wanted = str(self.campaign_id).strip()
         now = next((each for each in wolkvox.real_time_campaigns(wanted) if each.campaign_id == wanted), None)
         if now is None:
-            if wanted not in {campaign.campaign_id for campaign in wolkvox.campaigns()}:
+            # A list of none, or of what cannot be read, proves nothing.
+            known = {campaign.campaign_id for campaign in wolkvox.campaigns()} - {""}
+            if known and wanted not in known:
                 raise AirflowFailException(f"This operation has no campaign {wanted}: correct campaign_id.")
             self.log.info("wolkvox's answer lacks campaign %s: not finished.", wanted)
             return PokeReturnValue(is_done=False)
@@ -197,6 +209,12 @@ class CallOutcomeSensor(WolkvoxSensor):
                 f"conn_id is empty (number {wanted.index('') + 1} of {len(wanted)}): wolkvox gave none, or the call's "
                 "task pushed none. A call without it cannot be followed in the reports."
             )
+        for conn_id in wanted:
+            if conn_id == "None" or not _CONN_ID.fullmatch(conn_id):
+                raise AirflowFailException(
+                    "conn_id is no id of a call, but the text that a template made of something else: give it the "
+                    "task's output (`calls.output`), or set render_template_as_native_obj=True on the DAG."
+                )
         return wanted
 
     def _since(self, wanted: Sequence[str], context: Context) -> datetime:
@@ -204,12 +222,8 @@ class CallOutcomeSensor(WolkvoxSensor):
 
         if self.since:
             return instant(self.since, "since")
-        moments = [moment for moment in map(began, wanted) if moment is not None]
-        if len(moments) == len(wanted) and moments:
-            return min(moments) - _MARGIN
         run: Any = context["dag_run"]
-        started: datetime = run.start_date
-        return started - _MARGIN
+        return min([datetime.now(UTC), *(began(conn_id) or run.start_date for conn_id in wanted)]) - _MARGIN
 
     def _outcome(self, call: ConnectedCall | UnconnectedCall) -> dict[str, Any]:
         from airflow_provider_wolkvox.api import ConnectedCall

@@ -325,11 +325,6 @@ def test_a_call_that_would_be_too_late_at_the_opening_fails_at_once_with_that_re
     assert_nothing_left(simulator, server, "after 19:00")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the ledger keeps that the hours are closed and when they open, not that this is too late: it was written "
-    "before that was known",
-)
 def test_the_ledger_tells_that_the_opening_comes_too_late(simulator, clock, server):
     clock.at = EVENING
     attempt(clock, server, call_before=TUESDAY)
@@ -684,11 +679,6 @@ def test_a_number_of_no_known_zone_is_reckoned_in_the_connections(simulator, con
 
 
 @pytest.mark.parametrize("timezone", [{}, {"timezone": "Asia/Tokyo"}])
-@pytest.mark.xfail(
-    strict=True,
-    reason="hours that have a zone of their own are not asked in it: without `timezone` in the connection the call is "
-    "refused, with one it is reckoned there",
-)
 def test_a_number_of_no_known_zone_is_reckoned_in_its_hours_own_zone(simulator, connected, clock, server, timezone):
     connected(country="CO", **timezone)
     run = attempt(clock, server, customer_phone=UNKNOWN_ZONE, phone_zones=True, calling_hours=LAW)
@@ -719,9 +709,6 @@ def test_an_unknown_outside_hours_is_refused_while_the_dag_is_parsed(wrong):
 
 
 @pytest.mark.filterwarnings("ignore:Task 'call' was never mapped")
-@pytest.mark.xfail(
-    strict=True, reason="`partial` makes no operator, so nothing looks at its calling_hours until it runs"
-)
 @pytest.mark.parametrize("wrong", [{"calling_hours": "XX"}, {"outside_hours": "later"}])
 def test_an_unknown_country_of_a_mapped_task_is_refused_while_the_dag_is_parsed(wrong):
     with pytest.raises(ValueError, match=r"no calling hours are known|is none of"), DAG("callbacks", schedule=None):
@@ -801,7 +788,6 @@ def test_without_the_extra_all_else_works(simulator, clock, server, monkeypatch)
 @pytest.mark.parametrize(
     ("field", "extra"), [("'Country'", {"country": "XX"}), ("'Time zone'", {"timezone": "Bogota"})]
 )
-@pytest.mark.xfail(strict=True, reason="the message does not name the connection, nor its field")
 def test_what_is_wrong_in_a_connection_is_said_of_the_connection(connected, clock, server, field, extra):
     connected(**{"country": "CO", "timezone": "America/Bogota", **extra})
     run = attempt(clock, server)
@@ -809,7 +795,6 @@ def test_what_is_wrong_in_a_connection_is_said_of_the_connection(connected, cloc
     assert field in str(run.error)
 
 
-@pytest.mark.xfail(strict=True, reason="of a country that nobody knows it is said that it has several time zones")
 @pytest.mark.parametrize("country", ["XX", "Colombia", "BR"])
 def test_an_unknown_country_is_called_unknown_though_no_time_zone_is_given(connected, clock, server, country):
     connected(country=country)
@@ -817,9 +802,6 @@ def test_an_unknown_country_is_called_unknown_though_no_time_zone_is_given(conne
     assert "no calling hours are known for the country" in str(run.error)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="blanks are dropped while the DAG is parsed, and not when its only zone is sought"
-)
 def test_a_country_with_blanks_around_it_is_that_country(simulator, clock, server):
     assert_rang_once(attempt(clock, server, calling_hours=" co "), simulator, server)
 

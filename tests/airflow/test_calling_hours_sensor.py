@@ -180,9 +180,6 @@ def test_at_any_instant_it_succeeds_if_the_hours_are_open_and_else_at_the_next_o
             assert poke(clock, server, calling_hours=hours, quiet=True).state == "success"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Airflow halves and jitters a poke_interval under exponential_backoff, so it pokes many times"
-)
 def test_a_backoff_meant_for_guesses_does_not_move_an_opening_that_is_known(clock, server):
     clock.at = EVENING
     poke(clock, server, exponential_backoff=True)
@@ -212,7 +209,6 @@ def test_a_number_that_may_be_in_two_zones_is_waited_for_in_both(clock, server, 
     assert reschedules(server) == [utc("2026-11-25 14:00")]
 
 
-@pytest.mark.xfail(strict=True, reason="the sensor takes a number for text; the operator makes text of it")
 def test_a_number_that_was_rendered_as_one_is_taken(clock, server):
     def native(dag):
         dag.render_template_as_native_obj = True
@@ -227,10 +223,6 @@ def test_a_number_that_was_rendered_as_one_is_taken(clock, server):
 TWO_HOURS = timedelta(hours=2)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="its one sleep ends at the opening, however long after the timeout, and there it succeeds",
-)
 @pytest.mark.parametrize("soft_fail", [False, True])
 def test_it_times_out_though_the_hours_open_later(clock, server, soft_fail):
     clock.at = EVENING
@@ -297,9 +289,6 @@ def test_without_the_extra_a_numbers_zones_fail_it_and_name_the_extra(clock, ser
     assert "airflow-provider-wolkvox[phones]" in str(run.error)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the connection's time zone is read before it is known whether anything needs it"
-)
 def test_hours_that_are_given_in_full_need_no_connection(clock, server, monkeypatch):
     monkeypatch.delenv("AIRFLOW_CONN_WOLKVOX_DEFAULT")
     assert poke(clock, server, calling_hours=LAW).state == "success"

@@ -428,23 +428,17 @@ def test_a_recall_that_cannot_be_right_fails_before_any_request(dialled, server,
     assert sent(dialled) == 0
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the values are looked at one by one, each after the one before it was sent (operators/campaign)",
-)
 @pytest.mark.parametrize("values", [["BUSY", ""], ["BUSY", None]])
 def test_a_list_with_a_value_that_cannot_be_right_recalls_nothing(dialled, server, values):
     failed(attempt(server, make=with_(recall, value=values), retries=3, quiet=True))
     assert dialled.campaign(CAMPAIGN).recalls == 0
 
 
-@pytest.mark.xfail(strict=True, reason="a value that is named twice is recalled twice (operators/campaign)")
 def test_a_value_that_is_named_twice_is_recalled_once(dialled, server):
     attempt(server, make=with_(recall, value=["BUSY", "BUSY"]), quiet=True)
     assert dialled.campaign(CAMPAIGN).recalls <= 1
 
 
-@pytest.mark.xfail(strict=True, reason="no values at all are a success without a word (operators/campaign)")
 def test_a_list_of_no_values_fails(dialled, server):
     failed(attempt(server, make=with_(recall, value=[]), quiet=True))
 
@@ -647,11 +641,6 @@ def test_a_cleared_upload_whose_ledger_was_wiped_sends_nothing(monkeypatch, camp
     assert added(campaign) == ALL_ONCE
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a ledger that tells of the first batch is doubted for the third one, and the release that the message "
-    "advises has all of them sent again (operators/once)",
-)
 @pytest.mark.parametrize("how", ["clear_on_success", "newer Airflow"])
 def test_a_ledger_that_tells_of_the_batches_before_is_believed_for_the_next_one(monkeypatch, campaign, server, how):
     forgetful(monkeypatch, how)
@@ -726,16 +715,6 @@ def test_ledger_and_log_hold_no_customers_data(campaign, server, everything_said
     for text in (everything_said(), json.dumps(server.store, ensure_ascii=False), str(error)):
         for secret in (TOKEN, PHONE, *ANA.values()):
             assert secret not in text
-
-
-@pytest.mark.xfail(
-    strict=True,
-    reason="of a refused record the server's reason is kept and logged as it came, its customer_id in it "
-    "(operators/campaign)",
-)
-def test_the_ledger_holds_no_id_of_a_record_that_was_refused(campaign, server):
-    attempt(server, make=with_(add, records=[SIX[0], {**ANA, "tel1": ""}]))
-    assert ANA["customer_id"] not in json.dumps(server.store, ensure_ascii=False)
 
 
 # Where records come from
@@ -856,9 +835,6 @@ def test_a_file_that_is_not_there_yet_is_left_to_a_retry(campaign, server, tmp_p
     assert sent(campaign) == 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what is wrong with a file that is not UTF-8 names neither it nor a remedy (operators/campaign)"
-)
 def test_a_file_that_is_not_utf_8_is_named(campaign, server, tmp_path):
     path = written(tmp_path, "records.csv", SEMICOLONS.replace("a, b", "ñ"), "latin-1")
     message = failed(attempt(server, make=with_(add, records_path=str(path)), retries=3, quiet=True))
@@ -867,19 +843,12 @@ def test_a_file_that_is_not_utf_8_is_named(campaign, server, tmp_path):
     assert "UTF-8" in message
 
 
-@pytest.mark.xfail(
-    strict=True, reason="of two columns of one name the first one is lost without a word (operators/campaign)"
-)
 def test_a_header_that_names_a_column_twice_is_refused(campaign, server, tmp_path):
     path = written(tmp_path, "records.csv", "customer_id,tel1,tel1\nc0,3005550100,\n")
     failed(attempt(server, make=with_(add, records_path=str(path)), quiet=True))
     assert sent(campaign) == 0
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a header's blanks make another column of it, and wolkvox gets no telephone (operators/campaign)",
-)
 def test_blanks_in_a_header_do_no_harm(campaign, server, tmp_path):
     path = written(tmp_path, "records.csv", "customer_id, tel1\nc0, 3005550100\n")
     assert attempt(server, make=with_(add, records_path=str(path)), quiet=True).state == "success"

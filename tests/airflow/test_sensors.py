@@ -188,9 +188,6 @@ def test_poke_mode_is_refused_while_the_dag_is_parsed(kind, where):
         in_dag(lambda: plain(*kind, **more), default_args=of_dag)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="`partial` does not look at the mode, so each mapped task fails when it runs (sensors/wolkvox)"
-)
 @pytest.mark.parametrize("where", ["argument", "default_args"])
 def test_poke_mode_of_a_mapped_sensor_is_refused_while_the_dag_is_parsed(kind, where):
     more, of_dag = ({"mode": "poke"}, {}) if where == "argument" else ({}, {"mode": "poke"})
@@ -200,12 +197,6 @@ def test_poke_mode_of_a_mapped_sensor_is_refused_while_the_dag_is_parsed(kind, w
 
 def first_of_the_mapped(ti):
     ti.map_index = 0
-
-
-def test_a_mapped_sensor_in_poke_mode_asks_nothing(simulator, wolkvox_connection, server, kind):
-    run = run_try(lambda dag: mapped(*kind, mode="poke"), server, around=first_of_the_mapped)
-    assert "mode must be one of" in failed(run)
-    assert sent(simulator) == 0
 
 
 def test_a_sensor_whose_pool_was_assigned_later_asks_nothing(simulator, wolkvox_connection, server, kind):
@@ -446,11 +437,6 @@ def test_a_campaign_that_cannot_be_one_fails_before_any_request(dialling, server
     assert sent(dialling) == 0
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the keys of the list of campaigns are a guess, and one that they do not fit makes a running campaign "
-    "unknown (sensors/wolkvox)",
-)
 def test_a_list_of_campaigns_that_cannot_be_read_is_no_proof_that_there_is_no_such_campaign(dialling, server):
     answered(dialling, row("99999 - OTHER - Progressive (100%)"))
     answered(dialling, {"campaign": f"{CAMPAIGN} - SALES", "state": "Started"}, after=1)
@@ -607,10 +593,6 @@ def test_a_call_without_conn_id_fails_clearly_and_before_any_request(simulator, 
     assert sent(simulator) == 0
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a template makes the text 'None' of a conn_id that nobody pushed, and it is waited for (sensors/wolkvox)",
-)
 @pytest.mark.parametrize("conn_id", ["{{ none }}", "{{ [] }}"])
 def test_a_conn_id_that_a_template_did_not_find_fails_before_any_request(
     simulator, wolkvox_connection, server, conn_id
@@ -619,9 +601,6 @@ def test_a_conn_id_that_a_template_did_not_find_fails_before_any_request(
     assert sent(simulator) == 0
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a list that a template made text of is waited for as one call (sensors/wolkvox)"
-)
 def test_a_list_that_a_template_made_text_of_is_not_waited_for(simulator, wolkvox_connection, server):
     calls = [rung(simulator), rung(simulator, "3005550102", "10002")]
     run = run_try(for_call(f"{{{{ {calls} }}}}"), server, quiet=True)
@@ -674,10 +653,6 @@ def test_a_call_of_before_the_run_is_found_by_the_time_in_its_conn_id(simulator,
     assert outcome_of(run_try(for_call(old), server))["conn_id"] == old
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="one conn_id of a foreign form among several hides the times of all the others (sensors/wolkvox)",
-)
 def test_a_foreign_conn_id_among_others_does_not_hide_their_times(simulator, wolkvox_connection, server):
     at = datetime.now(UTC) - timedelta(hours=3)
     old = f"{AGENT}.0101.{int(at.timestamp())}.17"
@@ -687,9 +662,6 @@ def test_a_foreign_conn_id_among_others_does_not_hide_their_times(simulator, wol
     assert [each["conn_id"] for each in told] == [old, "a7f3-99"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a conn_id whose third part is no time of the past ends the wait at once (sensors/wolkvox)"
-)
 def test_a_conn_id_that_seems_to_be_of_the_future_is_waited_for(simulator, wolkvox_connection, server):
     not_yet(run_try(for_call(f"{AGENT}.0101.9999999999.1"), server, quiet=True))
 
