@@ -49,10 +49,10 @@ def plan_callbacks(
     :raises WolkvoxError: a report could not be read
     """
     wanted = str(campaign_id).strip()
-    if until.astimezone(UTC) < since.astimezone(UTC):
-        raise ValueError(f"until ({until.isoformat()}) is before since ({since.isoformat()})")
     if now.astimezone(UTC) < since.astimezone(UTC):
         raise ValueError(f"since ({since.isoformat()}) lies in the future")
+    if until.astimezone(UTC) < since.astimezone(UTC):
+        raise ValueError(f"until ({until.isoformat()}) is before since ({since.isoformat()})")
     read_from = min(since, now - rules.within) if rules.within else since
     attempts = read_attempts(wolkvox, read_from, now, wolkvox.dial_prefix if prefix_in_reports else "")
     # What an agent dialled for the campaign by hand, an earlier callback above all, counts but is not called back.
