@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 
@@ -399,6 +400,16 @@ def test_a_refusal_fails_at_once_and_without_a_retry(fast, server, fault, words)
     fast.fault(fault, times=None)
     assert words in failed(run_try(choosing(), server, retries=3, quiet=True))
     assert fast.stats().requests == 1
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a library that is not there is retried, as if it came by itself (hooks/wolkvox)"
+)
+def test_rules_that_need_a_library_which_is_not_there_fail_without_a_retry(day, server, monkeypatch):
+    monkeypatch.setitem(sys.modules, "phonenumbers", None)
+    hours = CallingHours.weekly({"mon-sun": "00:00-24:00"}, timezone="UTC")
+    rules = Rules(hours=hours, phone_country="CO")
+    assert "phones" in failed(run_try(choosing(rules=rules), server, retries=3, quiet=True))
 
 
 def test_a_task_outside_its_lane_asks_nothing(fast, server):

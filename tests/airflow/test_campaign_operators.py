@@ -671,6 +671,36 @@ def test_an_upload_that_the_licence_stopped_goes_on_where_it_was(campaign, serve
     assert added(campaign) == ALL_ONCE
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "SIGTERM",
+        pytest.param(
+            "mark failed",
+            marks=pytest.mark.xfail(
+                strict=True,
+                reason="the words of what was not made say that no record was added in this try, although the batches "
+                "before it were (operators/once, operators/campaign)",
+            ),
+        ),
+    ],
+)
+def test_an_upload_that_stops_between_two_batches_does_not_claim_that_nothing_was_added(monkeypatch, kind):
+    at = steps_of(monkeypatch, add).index("SetTaskStateStore:accepted") + 1
+    with a_campaign(monkeypatch) as (sim, server):
+        run = attempt(server, Interruption(kind, at, "after", server), make=add, quiet=True)
+        assert added(sim) == Counter(c0=1, c1=1)
+        said = str(run.error).lower()
+        assert "no record was added" not in said
+        assert "nothing was sent" not in said
+
+
+def test_the_way_to_release_names_the_mapped_task(campaign, server):
+    campaign.fault("drop_after_ringing")
+    run = attempt(server, make=lambda dag: mapped("add"), around=lambda ti: setattr(ti, "map_index", 0), quiet=True)
+    assert "release callbacks manual__1 task 0 --yes" in failed(run)
+
+
 # Records that wolkvox refuses
 
 
