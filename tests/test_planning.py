@@ -239,6 +239,27 @@ def test_the_least_interval_is_kept_where_it_reaches_further_back_than_what_is_r
     assert planned(sim, rules=Rules(least_interval=48 * HOUR, **cap)).counts == {Reason.LEAST_INTERVAL: 1}
 
 
+def test_real_time_and_reports_tell_of_one_call_once(sim):
+    call = dialled(sim, ago=timedelta(minutes=2))
+    with reading(sim) as wolkvox:
+        wolkvox.aux_call("10002", SECOND_PHONE)
+        attempts = read_attempts(wolkvox, datetime.now(UTC) - HOUR, datetime.now(UTC))
+    assert Counter(attempt.phone for attempt in attempts) == {PHONE: 1, SECOND_PHONE: 1}
+    [of_campaign] = [attempt for attempt in attempts if attempt.conn_id == call.conn_id]
+    assert (of_campaign.agent_id, of_campaign.campaign_id, of_campaign.seconds) == (AGENT, CAMPAIGN, 5)
+
+
+def test_a_call_of_which_only_real_time_tells_yet_is_not_called_back_but_counts(sim):
+    lag = dict.fromkeys(("cdr_1", "cdr_5", "campaign_3"), 300.0)
+    dialled(sim, ago=timedelta(minutes=20))
+    dialled(sim, ago=timedelta(minutes=2), result="NO-ANSWER", agent_id="")
+    dialled(sim, SECOND_PHONE, ago=timedelta(minutes=2))
+    sim.report_lag = lag
+    plan = planned(sim)
+    assert called(plan) == []
+    assert plan.counts == {Reason.MAX_ATTEMPTS: 1}
+
+
 # The do-not-call list
 
 
@@ -325,11 +346,11 @@ def test_a_range_of_more_than_31_days_is_read_in_parts(sim):
         dialled(sim, phone, ago=days * DAY + HOUR)
     plan = planned(sim, back=70 * DAY)
     assert Counter(phone for _, phone in called(plan)) == Counter(numbers.keys())
-    # Three parts of three reports, and the do-not-call list.
+    # Three parts of three reports, the last ten minutes and the do-not-call list.
     assert sim.stats().requests == 11
 
 
-@pytest.mark.parametrize("report", ["campaign_3", "cdr_1", "cdr_5", "get_dnc"])
+@pytest.mark.parametrize("report", ["calls_last_10", "campaign_3", "cdr_1", "cdr_5", "get_dnc"])
 @pytest.mark.parametrize(
     ("fault", "failure"), [("drop_after_reading", OutcomeUnknown), ("quota", Refused), ("garbage_body", OutcomeUnknown)]
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 
@@ -34,13 +35,16 @@ def phone_of(number: int) -> str:
     return f"31{number:08}"
 
 
-def a_day(sim: Simulator, campaign_id: str = CAMPAIGN, size: int = 120, **options) -> None:
-    """Let a campaign dial all its records, and wait until the simulator's clock has caught up with it."""
-    records = [
+def records_of(size: int) -> list[dict[str, str]]:
+    return [
         {"customer_id": f"c{number}", "customer_name": f"Customer {number}", "tel1": phone_of(number)}
         for number in range(size)
     ]
-    sim.add_campaign(campaign_id, records=records, started=True, **{"seed": 11, **options})
+
+
+def a_day(sim: Simulator, campaign_id: str = CAMPAIGN, size: int = 120, **options) -> None:
+    """Let a campaign dial all its records, and wait until the simulator's clock has caught up with it."""
+    sim.add_campaign(campaign_id, records=records_of(size), started=True, **{"seed": 11, **options})
     assert sim.wait_for(lambda sim: sim.campaign(campaign_id).finished)
 
 
@@ -48,7 +52,7 @@ def a_day(sim: Simulator, campaign_id: str = CAMPAIGN, size: int = 120, **option
 def fast(monkeypatch, set_connection):
     """A wolkvox of two hours ago, whose clock catches up within a second."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    clock = CatchingUpClock(behind=7200, speed=20_000)
+    clock = CatchingUpClock(behind=7200, speed=200_000)
     with Simulator(tokens=[TOKEN], clock=clock, cut_calls=False) as running:
         set_connection(extra={"base_url": running.base_url})
         running.caught_up = lambda: running.wait_for(lambda sim: clock.caught_up)
@@ -135,7 +139,7 @@ def test_exactly_those_whom_the_campaign_lost_are_returned_and_nobody_is_rung(da
     assert run.xcoms["skips"] == skipped
     assert sum(skipped.values()) + len(expected) == len(day.campaign(CAMPAIGN).dials)
     assert day.rings == {}
-    assert day.stats().requests == before + 4
+    assert day.stats().requests == before + 5
     assert day.stats().greatest_simultaneous == 1
 
 
@@ -152,20 +156,27 @@ def test_other_rules_choose_others(fast, server, seed, shorter_than, hung_up_by)
     assert expected
 
 
-def test_customers_who_were_dialled_again_are_called_back_for_their_last_call_only(fast, server):
-    a_day(fast)
-    with WolkvoxClient("0042", TOKEN, base_url=fast.base_url) as wolkvox:
-        assert wolkvox.recall_records(CAMPAIGN, "Cod_Machine", "ANSWER")
-        assert wolkvox.recall_records(CAMPAIGN, "Cod_Machine", "BUSY")
-    assert fast.wait_for(lambda sim: sim.campaign(CAMPAIGN).finished)
-    assert Counter(dial.round for dial in fast.campaign(CAMPAIGN).dials)[2] > 50
-    rules = Rules(shorter_than=20, hung_up_by="customer", max_attempts=3)
-    expected, skipped = truth(fast, most=3)
+def test_customers_who_were_dialled_again_are_called_back_for_their_last_call_only(monkeypatch, set_connection, server):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    behind = [7200]
+    with Simulator(tokens=[TOKEN], clock=lambda: time.time() - behind[0]) as sim:
+        set_connection(extra={"base_url": sim.base_url})
+        sim.add_campaign(CAMPAIGN, records=records_of(120), seed=11, started=True)
+        # An hour is enough for a round.
+        behind[0] = 3600
+        with WolkvoxClient("0042", TOKEN, base_url=sim.base_url) as wolkvox:
+            assert wolkvox.recall_records(CAMPAIGN, "Cod_Machine", "ANSWER")
+            assert wolkvox.recall_records(CAMPAIGN, "Cod_Machine", "BUSY")
+        behind[0] = 0
+        assert sim.campaign(CAMPAIGN).finished
+        assert Counter(dial.round for dial in sim.campaign(CAMPAIGN).dials)[2] > 50
+        rules = Rules(shorter_than=20, hung_up_by="customer", max_attempts=3)
+        expected, skipped = truth(sim, most=3)
 
-    run = run_try(choosing(rules=rules), server)
+        run = run_try(choosing(rules=rules), server)
 
-    assert chosen(run) == expected
-    assert run.xcoms["skips"] == skipped
+        assert chosen(run) == expected
+        assert run.xcoms["skips"] == skipped
 
 
 def test_without_rules_every_answered_call_is_called_back(day, server):
@@ -291,6 +302,15 @@ def test_the_dial_prefix_is_removed_and_put_back_once_by_the_call(fast, set_conn
     assert chosen(run_try(choosing(), server)) == []
 
 
+def test_reports_without_the_prefix_leave_a_number_whole(fast, set_connection, server):
+    set_connection(extra={"base_url": fast.base_url, "dial_prefix": "9"})
+    fast.add_campaign(CAMPAIGN)
+    assert fast.caught_up()
+    fast.add_past_call("987654321", AGENT, seconds_ago=60, campaign_id=CAMPAIGN, talk_seconds=5)
+    [callback] = chosen(run_try(choosing(prefix_in_reports=False), server))
+    assert callback == {"agent_id": AGENT, "customer_phone": "987654321"}
+
+
 def test_a_limit_keeps_to_what_airflow_can_map(day, server):
     expected, _ = truth(day)
     run = run_try(choosing(rules=Rules(shorter_than=20, hung_up_by="customer", limit=3)), server)
@@ -383,7 +403,7 @@ def test_a_beginning_in_the_future_is_said_to_be_one(fast, server):
 
 
 @pytest.mark.parametrize("fault", ["busy", "api_off", "drop_after_reading", "server_error", "garbage_body", "cut_body"])
-@pytest.mark.parametrize("api", ["campaign_3", "cdr_1", "cdr_5", "get_dnc"])
+@pytest.mark.parametrize("api", ["calls_last_10", "campaign_3", "cdr_1", "cdr_5", "get_dnc"])
 def test_a_report_that_did_not_come_is_left_to_a_retry(day, server, quick_resends, tmp_path, fault, api):
     path = tmp_path / "plan.jsonl"
     day.fault(fault, api=api, times=None)

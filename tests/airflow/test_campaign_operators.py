@@ -324,9 +324,12 @@ def test_a_late_run_still_stops(campaign, server):
 
 
 @pytest.mark.parametrize("name", ["start", "recall", "add"])
-def test_a_length_of_time_without_a_unit_is_refused_while_the_dag_is_parsed(name):
+@pytest.mark.parametrize("make", [lambda name, **more: OPERATORS[name](**more), mapped])
+def test_a_length_of_time_without_a_unit_is_refused_while_the_dag_is_parsed(name, make):
     with pytest.raises(ValueError, match="max_age=3600 is no timedelta"):
-        OPERATORS[name](max_age=3600)
+        in_dag(lambda: make(name, max_age=3600))
+    with pytest.raises(ValueError, match="max_age=3600 is no timedelta"):
+        in_dag(lambda: make(name), default_args={"max_age": 3600})
 
 
 # Start and stop
@@ -912,8 +915,9 @@ def test_other_arguments_between_two_tries_send_nothing(campaign, server, argume
 
 @pytest.mark.parametrize("batch_size", [0, -1, 10_001])
 def test_a_batch_is_of_one_to_ten_thousand_records(batch_size):
-    with pytest.raises(ValueError, match=r"batch_size=.* is not between 1 and 10000"):
-        add(batch_size=batch_size)
+    for make in (add, lambda **more: mapped("add", **more)):
+        with pytest.raises(ValueError, match=r"batch_size=.* is not between 1 and 10000"):
+            in_dag(lambda make=make: make(batch_size=batch_size))
 
 
 def test_ten_thousand_records_are_one_request(campaign, server, tmp_path):
