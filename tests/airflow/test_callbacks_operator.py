@@ -390,10 +390,6 @@ def test_what_cannot_be_planned_fails_clearly_and_without_a_retry(fast, server, 
     assert words in failed(run_try(choosing(**arguments), server, retries=3, quiet=True))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="without an `until` a beginning in the future is said to come after an `until` that nobody gave (planning)",
-)
 def test_a_beginning_in_the_future_is_said_to_be_one(fast, server):
     fast.add_campaign(CAMPAIGN)
     assert "future" in failed(run_try(choosing(since=IN_FIVE_HOURS), server, quiet=True))

@@ -211,7 +211,7 @@ def test_nothing_to_show_is_said(sim, plan, arguments, words):
         ({"since": "2026-11-22 08:00:00"}, "has no time zone"),
         ({"until": "soon"}, "--until='soon' is no instant"),
         ({"until": hours_ago(5)}, "is before since"),
-        ({"since": hours_ago(-5), "until": hours_ago(-4)}, "is before since"),
+        ({"since": hours_ago(-5), "until": hours_ago(-4)}, "lies in the future"),
         ({"since": hours_ago(-5), "until": hours_ago(-9)}, "lies in the future"),
         ({"results": "ANSWERED"}, "is no result of wolkvox"),
         ({"results": "DO-NOT-CALL"}, "may not be called"),
