@@ -155,6 +155,9 @@ def release(args: argparse.Namespace) -> None:
                 "Nothing was changed. With --yes the next run of this task calls, even if the phone has rung already."
             )
         unknown = [key for key, entry in entries.items() if entry is None or entry.state is State.INTENT]
+        going_on = [entry for entry in entries.values() if entry and entry.state in (State.REFUSED, State.NOT_SENT)]
+        if not unknown and going_on:
+            raise SystemExit("Nothing needs a release: clear the task, and it goes on. Nothing was changed.")
         for key in unknown or entries or [key_of(0)]:
             before = known.get(key, "nothing is known of a call")
             released = Entry(
@@ -222,7 +225,9 @@ def plan(args: argparse.Namespace) -> None:
         since = instant(args.since, "--since")
         until = instant(args.until, "--until") if args.until else now
         with hook.get_conn() as wolkvox:
-            chosen = plan_callbacks(wolkvox, args.campaign, since, until, rules, now)
+            chosen = plan_callbacks(
+                wolkvox, args.campaign, since, until, rules, now, prefix_in_reports=args.prefix_in_reports
+            )
     except (ValueError, ImportError, WolkvoxError, AirflowException) as wrong:
         print(wrong, file=sys.stderr)
         raise SystemExit(2) from None
@@ -269,7 +274,10 @@ _RULES = (
 
 
 def _hours(text: str) -> timedelta:
-    return timedelta(hours=float(text))
+    try:
+        return timedelta(hours=float(text))
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of hours") from None
 
 
 COMMANDS = [
@@ -315,6 +323,12 @@ COMMANDS = [
             _arg("--least-interval", type=_hours, help="Hours since a number's latest attempt (default: 0)"),
             _arg("--country", help="Leave out who may not be called now by this country's law"),
             _arg("--limit", type=int, help="At most so many callbacks (default: all)"),
+            _arg(
+                "--no-prefix-in-reports",
+                dest="prefix_in_reports",
+                action="store_false",
+                help="wolkvox's reports show numbers without the connection's dial prefix",
+            ),
             _arg("--skips", action="store_true", help="Show who is not called back instead, and why"),
             ARG_OUTPUT,
         ),

@@ -15,6 +15,7 @@ drops a task's entries when it succeeds, and a future release may drop them on a
 from __future__ import annotations
 
 import enum
+import hashlib
 import logging
 import uuid
 from dataclasses import asdict, dataclass, field, replace
@@ -100,7 +101,8 @@ class Entry:
         words += f", customer {self.phone}" if self.phone else ""
         words += f", {self.what}" if self.what else ""
         words += f", conn_id {self.conn_id}" if self.conn_id else ""
-        return f"{words} (reference {self.reference}){': ' + self.reason if self.reason else ''}"
+        words += f" (reference {self.reference})" if self.reference else ""
+        return words + (f": {self.reason}" if self.reason else "")
 
 
 def key_of(number: int) -> str:
@@ -172,32 +174,8 @@ class Ledger:
         return self._entry
 
     def may_have_forgotten(self, context: Mapping[str, Any], retries: int) -> str | None:
-        """Return why an empty ledger does not prove that no call was made; None if it does.
-
-        :param retries: the task's own
-        """
-        ti = context["ti"]
-        if ti.try_number <= 1:
-            # `airflow tasks test` runs as try 0.
-            return None
-        if self._store is None:
-            return "this Airflow (before 3.3) keeps nothing that would tell"
-        if ti.max_tries <= retries:
-            # A clear raises max_tries [src], so this is a retry, and no retry drops what is in the store [ran].
-            return None
-
-        from airflow import __version__ as airflow_version
-        from airflow.providers.common.compat.sdk import conf
-
-        if conf.getboolean("state_store", "clear_on_success", fallback=False):
-            return "[state_store] clear_on_success drops the ledger of a task that succeeded"
-        # What the server tells a try to wipe was left by an earlier one, which then had succeeded.
-        server_context = getattr(ti, "_ti_context_from_server", None)
-        if getattr(server_context, "xcom_keys_to_clear", None):
-            return "its result is in XCom while its ledger is gone"
-        if not airflow_version.startswith(KEPT_ON_CLEAR):
-            return f"nobody has checked yet that Airflow {airflow_version} keeps the ledger of a cleared task"
-        return None
+        """Return why an empty ledger does not prove that nothing was sent; see `may_have_forgotten`."""
+        return may_have_forgotten(context, retries, remembers=self.remembers)
 
     def intend(self, **about: str) -> None:
         """Write that the request is about to be handed over. What this raises must keep it from being so.
@@ -253,6 +231,138 @@ class Ledger:
                 type(failure).__name__,
                 entry,
             )
+
+
+def may_have_forgotten(context: Mapping[str, Any], retries: int, *, remembers: bool) -> str | None:
+    """Return why an empty ledger does not prove that no call was made; None if it does.
+
+    :param retries: the task's own
+    :param remembers: whether there is a store at all
+    """
+    ti = context["ti"]
+    if ti.try_number <= 1:
+        # `airflow tasks test` runs as try 0.
+        return None
+    if not remembers:
+        return "this Airflow (before 3.3) keeps nothing that would tell"
+    if ti.max_tries <= retries:
+        # A clear raises max_tries [src], so this is a retry, and no retry drops what is in the store [ran].
+        return None
+
+    from airflow import __version__ as airflow_version
+    from airflow.providers.common.compat.sdk import conf
+
+    if conf.getboolean("state_store", "clear_on_success", fallback=False):
+        return "[state_store] clear_on_success drops the ledger of a task that succeeded"
+    # What the server tells a try to wipe was left by an earlier one, which then had succeeded.
+    server_context = getattr(ti, "_ti_context_from_server", None)
+    if getattr(server_context, "xcom_keys_to_clear", None):
+        return "its result is in XCom while its ledger is gone"
+    if not airflow_version.startswith(KEPT_ON_CLEAR):
+        return f"nobody has checked yet that Airflow {airflow_version} keeps the ledger of a cleared task"
+    return None
+
+
+class BatchLedger:
+    """What is known of the calls of one task instance that makes many: a line for each customer.
+
+    Customers are told apart by a keyed hash of their number, whose random key is the task instance's own, so that a
+    list which changed its order, or lost those already called, is still understood. Lines are kept in chunks, far below
+    the store's 64 KB for a value; a write is one message, whatever it holds, and a later line overrides an earlier one.
+
+    :param store: Airflow's task state store; None where Airflow has none (before 3.3)
+    :param try_number: the try that writes
+    :param retention: as for `Ledger`
+    """
+
+    CHUNK = 100
+
+    def __init__(self, store: Store | None, try_number: int, retention: timedelta | None = None) -> None:
+        self._store = store
+        self._try_number = try_number
+        self._retention = retention
+        self._salt = uuid.uuid4().hex
+        self._number = 0
+        self._lines: dict[str, list[Any]] = {}
+
+    @property
+    def remembers(self) -> bool:
+        """Whether there is a store behind the ledger."""
+        return self._store is not None
+
+    def read(self) -> dict[str, Entry]:
+        """Return the latest entry of each customer, by `customer`.
+
+        :raises ValueError: what is kept there is no batch's
+        """
+        found: dict[str, Entry] = {}
+        number = 0
+        while self._store is not None and (kept := self._store.get(batch_key_of(number))) is not None:
+            self._salt, lines = _chunk(kept)
+            self._number, self._lines = number, lines
+            found |= {customer: _entry_of(line) for customer, line in lines.items()}
+            number += 1
+        return found
+
+    def customer(self, phone: str) -> str:
+        """Return what stands for a number in the ledger."""
+        return hashlib.blake2b(phone.encode(), key=self._salt.encode(), digest_size=8).hexdigest()
+
+    def write(self, entries: Mapping[str, Entry]) -> None:
+        """Write the entries of some customers, with one message. What this raises must keep a call from being made.
+
+        Airflow answers the write of a process whose task was cleared with 404, which makes it a fence.
+        """
+        lines = {customer: _line_of(entry) for customer, entry in entries.items()}
+        if len(self._lines.keys() | lines.keys()) > self.CHUNK:
+            self._number += 1
+            self._lines = {}
+        self._lines |= lines
+        if self._store is not None:
+            value = {"salt": self._salt, "lines": self._lines}
+            self._store.set(batch_key_of(self._number), value, retention=self._retention or _as_long_as_the_run())
+
+    def entry(self, state: State, at: datetime, **known: str) -> Entry:
+        """Return an entry of this try."""
+        return Entry(state, self._try_number, at, reference="", **known)
+
+
+def batch_key_of(number: int) -> str:
+    """Return the name in the store of a batch's chunk, which counts from 0."""
+    return f"{KEY}s_{number}"
+
+
+# Long enough for a reason to be understood, short enough for a chunk of them to stay below 64 KB.
+_REASON = 120
+
+
+def _line_of(entry: Entry) -> list[Any]:
+    line = [entry.state.value, entry.try_number, int(entry.at.timestamp()), entry.agent_id, entry.phone]
+    return [*line, entry.conn_id, entry.reason[:_REASON]]
+
+
+def _entry_of(line: Any) -> Entry:
+    try:
+        state, try_number, at, agent_id, phone, conn_id, reason = line
+        moment = datetime.fromtimestamp(at, UTC)
+        return Entry(
+            State(state),
+            int(try_number),
+            moment,
+            agent_id=agent_id,
+            phone=phone,
+            conn_id=conn_id,
+            reason=reason,
+            reference="",
+        )
+    except (TypeError, ValueError, OSError, OverflowError) as wrong:
+        raise ValueError(f"not an entry of the ledger ({type(wrong).__name__})") from None
+
+
+def _chunk(kept: Any) -> tuple[str, dict[str, list[Any]]]:
+    if not isinstance(kept, dict) or not isinstance(kept.get("lines"), dict) or not isinstance(kept.get("salt"), str):
+        raise ValueError("not a batch's part of the ledger")
+    return kept["salt"], dict(kept["lines"])
 
 
 def _as_long_as_the_run() -> timedelta:

@@ -34,9 +34,9 @@ def too_late(
     # In UTC: comparing and subtracting within one zone goes by the clock on the wall, which jumps twice a year.
     moment = now.astimezone(UTC)
     if call_before is not None and moment >= call_before.astimezone(UTC):
-        return f"it is {_shown(now)} and the call was to be made before {_shown(call_before)} (call_before)"
+        return f"it is {_shown(now)} and this was to be done before {_shown(call_before)} (call_before)"
     if max_age is not None and due is not None and moment - due.astimezone(UTC) >= max_age:
-        return f"it is {_shown(now)}, and the call was due at {_shown(due)}, {max_age} ago or more (max_age)"
+        return f"it is {_shown(now)}, and this was due at {_shown(due)}, {max_age} ago or more (max_age)"
     return None
 
 

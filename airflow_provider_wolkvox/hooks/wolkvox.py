@@ -221,7 +221,7 @@ class WolkvoxHook(BaseHook):
             raise AirflowException(str(failure)) from None
         except OutcomeUnknown as failure:
             raise (AirflowException if repeatable else AirflowFailException)(str(failure)) from None
-        except (WolkvoxError, ValueError) as failure:
+        except (WolkvoxError, ValueError, ImportError) as failure:
             raise AirflowFailException(str(failure)) from None
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -32,8 +33,89 @@ if TYPE_CHECKING:
 OnUnknown = Literal["fail", "look_up"]
 OutsideHours = Literal["wait", "skip", "fail"]
 
+STOP_SWITCH = "wolkvox_stop"
+"""The Airflow Variable that ends all calling."""
 
-class AuxCallOperator(OnceOperator):
+
+class CallingOperator(OnceOperator):
+    """An operator that has a phone ring: keeps the customer's hours, the stop switch, and what to do about doubt.
+
+    The parameters are told by `AuxCallOperator`.
+    """
+
+    # The vendor recommends at most one request for reports every five minutes [doc].
+    look_up_every: ClassVar[timedelta] = timedelta(minutes=5)
+
+    words = Words(
+        request="call",
+        for_whom="customer",
+        nothing="no phone rang",
+        perhaps="the phone may have rung",
+        look="look for the call in wolkvox's reports (connected calls, not-connected calls)",
+        again="ring",
+    )
+
+    def __init__(
+        self,
+        *,
+        calling_hours: Hours | str | None,
+        outside_hours: OutsideHours,
+        phone_zones: bool,
+        on_unknown: OnUnknown,
+        look_up_timeout: timedelta,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.calling_hours = calling_hours
+        self.outside_hours = outside_hours
+        self.phone_zones = phone_zones
+        self.on_unknown = on_unknown
+        self.look_up_timeout = look_up_timeout
+
+    @classmethod
+    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+        """Refuse options that cannot be right."""
+        super().refuse(arguments)
+        for name, options in (("on_unknown", get_args(OnUnknown)), ("outside_hours", get_args(OutsideHours))):
+            if arguments.get(name, options[0]) not in options:
+                raise ValueError(f"{name}={arguments[name]!r} is none of {', '.join(map(repr, options))}")
+        refuse_unknown_hours(arguments.get("calling_hours"))
+        if "look_up_timeout" in arguments:
+            require_timedelta(arguments["look_up_timeout"], "look_up_timeout")
+        before = arguments.get("call_before")
+        if isinstance(before, datetime) or is_literal(before):
+            instant(before, "call_before")
+
+    def find_call(self, agent_id: str, customer_phone: str | int, sent_at: datetime) -> ReportedCall | None:
+        """Look in wolkvox's reports for a call whose answer nobody saw; None if none shows it, or none can be read."""
+        from airflow_provider_wolkvox.api import WolkvoxError
+
+        try:
+            return self.hook.find_aux_call(agent_id, customer_phone, sent_at)
+        except (WolkvoxError, ValueError) as failure:
+            self.log.warning("The reports could not be read: %s", failure)
+            return None
+
+    def switched_off(self) -> str | None:
+        """Return why nobody is to be called at all, None if that is not so.
+
+        The Airflow Variable `wolkvox_stop` ends all calling: any true value for every connection, or a connection's id.
+        """
+        from airflow.providers.common.compat.sdk import Variable
+
+        try:
+            value = Variable.get(STOP_SWITCH, None)
+        except KeyError:
+            return None
+        said = str(value or "").strip()
+        if said.lower() in ("", "false", "0", "no", "off", "none"):
+            return None
+        if said.lower() in ("true", "1", "yes", "on") or self.wolkvox_conn_id in re.split(r"[\s,;]+", said):
+            return f"the Variable {STOP_SWITCH} is {said!r}"
+        return None
+
+
+class AuxCallOperator(CallingOperator):
     """Make an agent ring the customer of a predictive call again, once that call has been cut.
 
     The agent must be logged in and have no active call [doc]. The task runs in its token's lane: the
@@ -81,18 +163,6 @@ class AuxCallOperator(OnceOperator):
     template_fields: Sequence[str] = ("agent_id", "customer_phone", "wolkvox_conn_id", "call_before")
     ui_color = "#e7f3ec"
 
-    # The vendor recommends at most one request for reports every five minutes [doc].
-    look_up_every: ClassVar[timedelta] = timedelta(minutes=5)
-
-    words = Words(
-        request="call",
-        for_whom="customer",
-        nothing="no phone rang",
-        perhaps="the phone may have rung",
-        look="look for the call in wolkvox's reports (connected calls, not-connected calls)",
-        again="ring",
-    )
-
     def __init__(
         self,
         *,
@@ -116,37 +186,28 @@ class AuxCallOperator(OnceOperator):
             max_age=max_age,
             ledger_retention=ledger_retention,
             allow_second_try=allow_second_try,
+            calling_hours=calling_hours,
+            outside_hours=outside_hours,
+            phone_zones=phone_zones,
+            on_unknown=on_unknown,
+            look_up_timeout=look_up_timeout,
             **kwargs,
         )
         self.agent_id = agent_id
         self.customer_phone = customer_phone
-        self.calling_hours = calling_hours
-        self.outside_hours = outside_hours
-        self.phone_zones = phone_zones
-        self.on_unknown = on_unknown
-        self.look_up_timeout = look_up_timeout
         self.refuse(vars(self))
 
     @classmethod
     def refuse(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse literals and options that cannot be right."""
+        """Refuse literals that cannot be right."""
         from airflow_provider_wolkvox.api.arguments import agent_id, phone
 
         super().refuse(arguments)
         checks: dict[str, Callable[[Any], str]] = {"agent_id": agent_id, "customer_phone": phone}
         for name, check in checks.items():
             value: Any = arguments.get(name, "{{ mapped }}")
-            if value is None or isinstance(value, (int, float)) or _is_literal(value):
+            if value is None or isinstance(value, (int, float)) or is_literal(value):
                 check(value)
-        for name, options in (("on_unknown", get_args(OnUnknown)), ("outside_hours", get_args(OutsideHours))):
-            if arguments.get(name, options[0]) not in options:
-                raise ValueError(f"{name}={arguments[name]!r} is none of {', '.join(map(repr, options))}")
-        refuse_unknown_hours(arguments.get("calling_hours"))
-        if "look_up_timeout" in arguments:
-            require_timedelta(arguments["look_up_timeout"], "look_up_timeout")
-        before = arguments.get("call_before")
-        if isinstance(before, datetime) or _is_literal(before):
-            instant(before, "call_before")
 
     @cached_property
     def hours(self) -> Hours | None:
@@ -162,8 +223,12 @@ class AuxCallOperator(OnceOperator):
         return conn_id
 
     def require_allowed(self, ledger: Ledger, context: Context) -> None:
-        """Refuse a call that comes too late, and one outside of the customer's hours."""
+        """Refuse a call that comes too late, one outside of the customer's hours, and any while calling is stopped."""
         super().require_allowed(ledger, context)
+        stopped = self.switched_off()
+        if stopped:
+            ledger.not_sent(stopped)
+            self.fail(f"The call was not made: {stopped}. No phone rang. Clear the task once calling goes on.")
         now = datetime.now(UTC)
         closed = self.hours.why_closed(now) if self.hours else None
         if self.hours and closed:
@@ -172,7 +237,7 @@ class AuxCallOperator(OnceOperator):
     def resolve(self, intent: Entry, ledger: Ledger, context: Context) -> Entry:
         """Return the entry of a call whose answer nobody saw, if wolkvox's reports show it."""
         if self.on_unknown == "look_up":
-            found = self._look_up(intent)
+            found = self.find_call(intent.agent_id, self.customer_phone, intent.at)
             if found:
                 ledger.accept(conn_id=found.conn_id)
                 self.log.info("The call was made: report %s shows it with conn_id %s.", found.report, found.conn_id)
@@ -218,15 +283,16 @@ class AuxCallOperator(OnceOperator):
             pause_until(opens)
         self.fail(f"The call was not made: {why}. No phone rang.")
 
-    def _look_up(self, intent: Entry) -> ReportedCall | None:
-        from airflow_provider_wolkvox.api import WolkvoxError
 
-        try:
-            return self.hook.find_aux_call(intent.agent_id, self.customer_phone, intent.at)
-        except (WolkvoxError, ValueError) as failure:
-            self.log.warning("The reports could not be read: %s", failure)
-            return None
+def __getattr__(name: str) -> Any:
+    # Its home is another module, which needs this one.
+    if name == "AuxCallBatchOperator":
+        from airflow_provider_wolkvox.operators.aux_call_batch import AuxCallBatchOperator
+
+        return AuxCallBatchOperator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def _is_literal(value: Any) -> TypeGuard[str]:
+def is_literal(value: Any) -> TypeGuard[str]:
+    """Return whether an argument's value is known while the DAG is parsed."""
     return isinstance(value, str) and "{" not in value

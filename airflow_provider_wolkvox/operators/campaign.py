@@ -117,7 +117,7 @@ class CampaignRecallOperator(OnceOperator):
     words = Words(
         request="recall of records",
         for_whom="recall",
-        nothing="no record was put back into dialling",
+        nothing="no record with this value was put back into dialling",
         perhaps="the records may have been put back into dialling",
         look="look at the campaign in wolkvox Manager",
         again="recall them",
@@ -200,7 +200,7 @@ class CampaignAddRecordsOperator(OnceOperator):
     words = Words(
         request="upload",
         for_whom="records",
-        nothing="no record was added",
+        nothing="no record of this batch was added",
         perhaps="the records may have been added",
         look="look at the campaign's records in wolkvox Manager",
         again="add them",
@@ -262,7 +262,10 @@ class CampaignAddRecordsOperator(OnceOperator):
             for name in result:
                 result[name] += entry.answer[name]
         if not result["accepted"]:
-            self.fail(f"wolkvox accepted none of {result['sent']} records: {'; '.join(result['errors'][:5])}")
+            self.fail(
+                f"wolkvox accepted none of {result['sent']} records: {'; '.join(result['errors'][:5])}. Correct them, "
+                f"then have them sent again. {self.release(context)}."
+            )
         if result["refused"]:
             self.log.warning("wolkvox refused %d records: %s", result["refused"], "; ".join(result["errors"][:20]))
         return result
@@ -323,6 +326,8 @@ def _rows_of_file(path: str) -> Iterator[Any]:
         yield from _parsed(path)
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not in UTF-8: save it so (spreadsheets: 'CSV UTF-8'). Nothing was sent") from None
+    except csv.Error as wrong:
+        raise ValueError(f"{path} cannot be read as CSV: {wrong}. Nothing was sent") from None
 
 
 def _parsed(path: str) -> Iterator[Any]:

@@ -86,7 +86,8 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
     :param max_age: how long after the run was due (the later of its `data_interval_end` and `run_after`)
         the request may still be made; None for any time
     :param call_before: the instant from which it is too late; default None
-    :param ledger_retention: how long the ledger keeps it; None for as long as Airflow keeps the DAG run
+    :param ledger_retention: how long the ledger keeps it; None for as long as Airflow keeps the DAG run. What it has
+        forgotten is done again
     :param allow_second_try: make it although nothing tells whether an earlier try did
     """
 
@@ -143,7 +144,7 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         self.fail(
             f"The outcome of this {self.words.request} is unknown: {intent}. "
             f"{_sentence(self.words.perhaps)} This task does not {self.words.again} again on its own. "
-            f"{_sentence(self.words.look)}" + (f" {self._release(context)}." if ledger.remembers else "")
+            f"{_sentence(self.words.look)}" + (f" {self.release(context)}." if ledger.remembers else "")
         )
 
     def fail(self, message: str) -> NoReturn:
@@ -157,7 +158,7 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
             entry = ledger.read()
         except ValueError as wrong:
             self.fail(
-                f"What the ledger holds cannot be read: {wrong}. No {words.request} was made. {self._release(context)}."
+                f"What the ledger holds cannot be read: {wrong}. No {words.request} was made. {self.release(context)}."
             )
         if entry is None:
             # Of several requests the first one's entry, without which nobody comes this far, proves the ledger.
@@ -167,14 +168,14 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
             self.fail(
                 f"An earlier run of this task was for another {words.for_whom}: {entry}. Which {words.for_whom} stands "
                 "behind a task must not change once it has sent something (a mapped task's list changed its order?). "
-                f"No {words.request} was made. {self._release(context)}."
+                f"No {words.request} was made. {self.release(context)}."
             )
         elif entry.state is State.ACCEPTED:
             self.log.info(
                 "This %s was already made: %s. It is not made again; what it gave is returned. %s.",
                 words.request,
                 entry,
-                self._release(context),
+                self.release(context),
             )
             return entry
         elif entry.state is State.INTENT:
@@ -192,7 +193,7 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         )
 
         def last_look() -> None:
-            self._require_running(context)
+            self.require_running(context)
             self.require_allowed(ledger, context)
             ledger.intend(**request.about)
 
@@ -234,7 +235,7 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         """Refuse where an earlier run may have made the request and the empty ledger does not prove otherwise."""
         why = ledger.may_have_forgotten(context, self.retries or 0)
         if why and not self.allow_second_try:
-            release = f", or: {self._release(context)}" if ledger.remembers else ""
+            release = f", or: {self.release(context)}" if ledger.remembers else ""
             self.fail(
                 f"This is try {context['ti'].try_number} of the task: in an earlier one {self.words.perhaps}, and "
                 f"{why}. No {self.words.request} was made in this try. Look at the earlier try's log. "
@@ -242,16 +243,17 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
                 f"task{release}."
             )
 
-    def _require_running(self, context: Context) -> None:
+    def require_running(self, context: Context) -> None:
         """Refuse to go on if the server no longer takes this process for the task that runs."""
         state = _state_of(context["ti"])
         if state != "running":
             self.fail(
                 f"The task is no longer running for Airflow (its state is {state}): it was cleared, marked or given up "
-                f"since this try began. Nothing was sent in this try and {self.words.nothing}."
+                f"since this try began. This {self.words.request} was not sent, and {self.words.nothing}."
             )
 
-    def _release(self, context: Context) -> str:
+    def release(self, context: Context) -> str:
+        """Return how a person has the request made once more."""
         ti = context["ti"]
         task = f"{ti.dag_id} {ti.run_id} {ti.task_id}" + ("" if ti.map_index in (None, -1) else f" {ti.map_index}")
         command = f"airflow wolkvox release {task} --yes"

@@ -46,6 +46,7 @@ class Server:
     ti_id: Any = field(default_factory=uuid4)
     store: dict[str, Any] = field(default_factory=dict)
     xcoms: dict[str, Any] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
     messages: list[Any] = field(default_factory=list)
     store_down: bool = False
     on_message: Callable[[Any, str], None] = lambda message, when: None
@@ -79,6 +80,10 @@ class Server:
                 self.store[msg.key] = json.loads(json.dumps(msg.value))
             case comms.GetTaskStates():
                 return comms.TaskStatesResult(task_states={RUN_ID: {"task": self.task_state}})
+            case comms.GetVariable():
+                if msg.key not in self.variables:
+                    return comms.ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND, detail={})
+                return comms.VariableResult(key=msg.key, value=self.variables[msg.key])
             case comms.SetXCom():
                 self.xcoms[msg.key] = msg.value
             case comms.GetXCom():
@@ -103,7 +108,9 @@ class Server:
 def kind_of(message: Any) -> str:
     """Return a message's class name and, for a write to the ledger, the state written."""
     name = type(message).__name__
-    return f"{name}:{message.value['state']}" if isinstance(message, comms.SetTaskStateStore) else name
+    if isinstance(message, comms.SetTaskStateStore) and "state" in message.value:
+        return f"{name}:{message.value['state']}"
+    return name
 
 
 @dataclass

@@ -114,10 +114,10 @@ def test_a_call_is_too_late_from_its_last_instant_on(now, call_before, due, max_
 
 def test_the_reason_tells_both_instants_with_their_zones():
     assert too_late(SIX, call_before=SIX - SECOND, due=None, max_age=None) == (
-        "it is 2026-11-22 18:00:00-05:00 and the call was to be made before 2026-11-22 17:59:59-05:00 (call_before)"
+        "it is 2026-11-22 18:00:00-05:00 and this was to be done before 2026-11-22 17:59:59-05:00 (call_before)"
     )
     assert too_late(SIX, call_before=None, due=SIX - timedelta(days=2), max_age=timedelta(days=1)) == (
-        "it is 2026-11-22 18:00:00-05:00, and the call was due at 2026-11-20 18:00:00-05:00, "
+        "it is 2026-11-22 18:00:00-05:00, and this was due at 2026-11-20 18:00:00-05:00, "
         "1 day, 0:00:00 ago or more (max_age)"
     )
 

@@ -1,0 +1,369 @@
+"""Many calls, strictly one after the other: which is next, what became of each, when to stop.
+
+Knows neither Airflow nor HTTP: what it needs of them is `Surroundings`. While one call's answer is awaited, the next
+one is chosen and looked ahead at (the ledger's intent, the fences), so that this costs no time of its own. A killed
+batch therefore leaves at most two calls in doubt: the one in flight and the one looked ahead at, or the one before.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+log = logging.getLogger(__name__)
+
+
+class Made(enum.StrEnum):
+    """What became of one call of a batch."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    SKIPPED = "skipped"
+    NOT_SENT = "not_sent"
+    LEFT = "left"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call that is asked for.
+
+    :param index: its place in the batch, from 0
+    :param agent_id: the agent's extension, digits
+    :param phone: the customer's number, digits
+    :param shown: the same, masked
+    :param call_before: the instant from which it is too late; None for none of its own
+    """
+
+    index: int
+    agent_id: str
+    phone: str = field(repr=False)
+    shown: str = ""
+    call_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a call, when, and why."""
+
+    made: Made
+    at: datetime
+    conn_id: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An agent's state when it was read: whether they were ready, and for how many seconds (None if not told)."""
+
+    ready: bool
+    seconds: int | None = None
+
+
+class Stop(Exception):
+    """The batch is to end before its next call.
+
+    :param reason: why, for people
+    :param final: whether running the task again cannot help by itself
+    """
+
+    def __init__(self, reason: str, *, final: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.final = final
+
+
+class Surroundings(Protocol):
+    """What a batch needs of the world."""
+
+    stopped: threading.Event
+
+    def make(self, call: Call) -> tuple[Outcome, Stop | None]:
+        """Make one call; return what became of it, and why no further one is to be made, if so."""
+
+    def closed(self, call: Call, at: datetime) -> tuple[str, datetime | None] | None:
+        """Return why a call may not be made at an instant and when it may next, if ever; None if it may."""
+
+    def look_ahead(self, outcomes: Mapping[Call, Outcome], intents: Sequence[Call]) -> None:
+        """Write what became of calls and which are about to be made; refuse with `Stop` if none may be."""
+
+    def agents(self) -> Mapping[str, Agent]:
+        """Return the agents' states of this moment, by their extension."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How a batch goes about its calls.
+
+    :param pace: least seconds from one request to the next
+    :param max_calls: requests in this run of the task
+    :param max_duration: how long this run may start calls
+    :param max_unknown: unknown outcomes in a row that end the batch; None for any number
+    :param stop_on: what ends the batch: `refused`, `unknown`, or both
+    :param wait_for_agents: whether an agent must be seen ready
+    :param agent_poll_interval: least seconds between two readings of the agents' states, and their longest life
+    :param agent_timeout: how long an agent who has calls may stay busy before these are skipped
+    """
+
+    pace: float = 0.0
+    max_calls: int | None = None
+    max_duration: timedelta | None = None
+    max_unknown: int | None = 3
+    stop_on: frozenset[str] = frozenset()
+    wait_for_agents: bool = True
+    agent_poll_interval: float = 15.0
+    agent_timeout: timedelta = timedelta(minutes=10)
+
+
+class Batch:
+    """Makes the calls that are still to be made, one after the other.
+
+    :param calls: all calls of the batch, in order
+    :param known: what is known of some of them from earlier runs; these are not made
+    :param around: the world
+    :param limits: how to go about it
+    :param ahead: whether to look ahead while an answer is awaited, in a thread
+    :param progress: gets the outcomes so far every half minute and every twentieth of the batch
+    :param clock: seconds of a clock that never goes back
+    :param now: the present instant
+    """
+
+    def __init__(
+        self,
+        calls: Sequence[Call],
+        known: Mapping[Call, Outcome],
+        around: Surroundings,
+        limits: Limits,
+        *,
+        ahead: bool = True,
+        progress: Callable[[Batch], None] = lambda batch: None,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.calls = calls
+        self.outcomes: dict[Call, Outcome] = dict(known)
+        self.made = 0
+        self.ended_because = ""
+        self.opens: datetime | None = None
+        self._around = around
+        self._limits = limits
+        self._ahead = ahead
+        self._progress = progress
+        self._clock = clock
+        self._now = now
+        self._waiting = [call for call in calls if call not in self.outcomes]
+        self._intended: set[Call] = set()
+        self._in_flight: set[Call] = set()
+        self._unwritten: dict[Call, Outcome] = {}
+        self._began = clock()
+        self._next_request = self._began
+        self._unknown_in_a_row = 0
+        self._agents: Mapping[str, Agent] = {}
+        self._agents_read: float | None = None
+        self._called: dict[str, float] = {}
+        self._busy_since: dict[str, float] = {}
+        self._told = (self._began, 0)
+
+    @property
+    def seconds(self) -> float:
+        """How long this run has taken so far."""
+        return self._clock() - self._began
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many calls have become what; those that were not reached count as left."""
+        found = Counter(outcome.made for outcome in self.outcomes.values())
+        found[Made.LEFT] += len(self.calls) - len(self.outcomes)
+        return {made.value: found[made] for made in Made}
+
+    def run(self) -> None:
+        """Make the calls.
+
+        :raises Stop: the batch ended before its last call, and a person or a retry has to go on
+        """
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="wolkvox-ahead") as thread:
+            try:
+                self._run(thread)
+            except Stop as stop:
+                self.ended_because = stop.reason
+                raise
+            finally:
+                self._write_what_is_left()
+
+    def _run(self, thread: ThreadPoolExecutor) -> None:
+        call = self._choose_afresh()
+        while call:
+            if not self._await_turn(call):
+                call = self._choose_afresh()
+                continue
+            following = None if self._limit_reached(after=1) else self._choose(after=call)
+            looking: Future[None] | None = None
+            if following and self._ahead:
+                intents = [call, following]
+                looking = thread.submit(self._around.look_ahead, self._to_write(intents), intents)
+            self._make(call)
+            if looking:
+                looking.result()
+            elif following:
+                self._look_ahead([following])
+            call = following or self._choose_afresh()
+
+    def _choose_afresh(self) -> Call | None:
+        """Choose the next call and look ahead at it; wait where all that is left waits for agents."""
+        while self._waiting and not self._limit_reached():
+            self._read_agents()
+            call = self._choose()
+            if call:
+                self._look_ahead([call])
+                return call
+            if self._waiting:
+                self._wait(self._limits.agent_poll_interval)
+        return None
+
+    def _limit_reached(self, after: int = 0) -> bool:
+        limits = self._limits
+        if limits.max_calls is not None and self.made + after >= limits.max_calls:
+            self.ended_because = f"max_calls={limits.max_calls} is reached"
+        elif limits.max_duration is not None and self.seconds >= limits.max_duration.total_seconds():
+            self.ended_because = f"max_duration={limits.max_duration} is over"
+        return bool(self.ended_because)
+
+    def _choose(self, after: Call | None = None) -> Call | None:
+        """Take the first call out of those waiting that may be made now; None if there is none.
+
+        :param after: the call that will be under way meanwhile; its agent is busy then
+        """
+        for call in list(self._waiting):
+            if self._agent_is_free(call, after) and self._may_be_made(call):
+                self._waiting.remove(call)
+                return call
+        return None
+
+    def _may_be_made(self, call: Call) -> bool:
+        """Judge hours and lateness; a call that may not be made waits no more: it is skipped, or left for later."""
+        closed = self._around.closed(call, self._now())
+        if closed is None:
+            return True
+        why, opens = closed
+        self._waiting.remove(call)
+        if opens is None:
+            self._note(call, Outcome(Made.SKIPPED, self._now(), reason=why))
+        else:
+            self.opens = opens if self.opens is None else min(self.opens, opens)
+        return False
+
+    def _agent_is_free(self, call: Call, after: Call | None) -> bool:
+        """Judge by the last reading whether an agent is free; the calls of one who never is are given up."""
+        if not self._limits.wait_for_agents:
+            return True
+        agent_id = call.agent_id
+        agent, read, called = self._agents.get(agent_id), self._agents_read or 0.0, self._called.get(agent_id)
+        free = agent is not None and agent.ready and (after is None or after.agent_id != agent_id)
+        if free and agent is not None and called is not None:
+            # Ready for less time than has passed since our call: so there was a free state in between. Where the
+            # seconds are not told, a reading well after the call has to do.
+            since = read - called
+            free = since >= self._limits.agent_poll_interval if agent.seconds is None else agent.seconds < since
+        if free:
+            self._busy_since.pop(agent_id, None)
+            return True
+        busy = self._clock() - self._busy_since.setdefault(agent_id, self._clock())
+        if busy >= self._limits.agent_timeout.total_seconds():
+            self._waiting.remove(call)
+            state = "not ready" if agent is not None else "not logged in"
+            why = f"agent {agent_id} was {state} for {self._limits.agent_timeout} (agent_timeout)"
+            self._note(call, Outcome(Made.SKIPPED, self._now(), reason=why))
+        return False
+
+    def _read_agents(self) -> None:
+        if self._limits.wait_for_agents and self._reading_is_old():
+            self._agents = self._around.agents()
+            self._agents_read = self._clock()
+
+    def _reading_is_old(self) -> bool:
+        read = self._agents_read
+        return read is None or self._clock() - read >= self._limits.agent_poll_interval
+
+    def _await_turn(self, call: Call) -> bool:
+        """Keep the pace; return whether the call may still be made after that, else put it back."""
+        self._wait(self._next_request - self._clock())
+        self._waiting.insert(0, call)
+        old = self._limits.wait_for_agents and self._reading_is_old()
+        if self._limit_reached() or old or not self._may_be_made(call):
+            return False
+        self._waiting.remove(call)
+        return True
+
+    def _look_ahead(self, intents: Sequence[Call]) -> None:
+        self._around.look_ahead(self._to_write(intents), intents)
+
+    def _to_write(self, intents: Sequence[Call]) -> dict[Call, Outcome]:
+        """Take what the ledger does not know yet."""
+        unwritten, self._unwritten = self._unwritten, {}
+        # An intent that came to nothing is written over: a later run must not take it for a call in doubt. One
+        # that is under way, or was when everything ended, is in doubt.
+        for call in self._intended.difference(intents, self.outcomes, self._in_flight):
+            unwritten[call] = Outcome(Made.NOT_SENT, self._now(), reason="put off")
+        self._intended = {*intents, *self._in_flight}
+        return unwritten
+
+    def _make(self, call: Call) -> None:
+        self._next_request = self._clock() + self._limits.pace
+        self.made += 1
+        self._in_flight = {call}
+        outcome, stop = self._around.make(call)
+        self._note(call, outcome)
+        self._in_flight = set()
+        self._called[call.agent_id] = self._clock()
+        self._busy_since.pop(call.agent_id, None)
+        self._unknown_in_a_row = self._unknown_in_a_row + 1 if outcome.made is Made.UNKNOWN else 0
+        if stop:
+            raise stop
+        limits = self._limits
+        if outcome.made in limits.stop_on:
+            raise Stop(f"a call's outcome is {outcome.made.value} (stop_on): {outcome.reason}", final=True)
+        if limits.max_unknown is not None and self._unknown_in_a_row >= limits.max_unknown:
+            raise Stop(
+                f"{self._unknown_in_a_row} unknown outcomes in a row (max_unknown): {outcome.reason}", final=True
+            )
+
+    def _note(self, call: Call, outcome: Outcome) -> None:
+        self.outcomes[call] = self._unwritten[call] = outcome
+        told_at, told = self._told
+        done = len(self.outcomes)
+        if self._clock() - told_at >= 30 or done - told >= len(self.calls) / 20:
+            self._told = (self._clock(), done)
+            self._progress(self)
+
+    def _write_what_is_left(self) -> None:
+        if self._unwritten or self._intended.difference(self.outcomes, self._in_flight):
+            try:
+                self._look_ahead([])
+            except Stop as stop:
+                log.warning("The last outcomes may be missing in the ledger: %s", stop.reason)
+
+    def _wait(self, seconds: float) -> None:
+        if seconds > 0:
+            self._around.stopped.wait(seconds)
+        if self._around.stopped.is_set():
+            raise Stop("the task was killed", final=True)
+
+
+def in_words(outcome: Outcome | None) -> dict[str, Any]:
+    """Return what became of a call as results tell it; None is a call that was not reached."""
+    if outcome is None:
+        return {"state": Made.LEFT.value, "conn_id": "", "reason": "", "at": None}
+    return {
+        "state": outcome.made.value,
+        "conn_id": outcome.conn_id,
+        "reason": outcome.reason,
+        "at": outcome.at.isoformat(),
+    }

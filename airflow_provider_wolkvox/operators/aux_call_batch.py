@@ -1,0 +1,479 @@
+"""AuxCallBatchOperator: many calls in one task, strictly one after the other."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from airflow_provider_wolkvox.batch import Agent, Batch, Call, Limits, Made, Outcome, Stop, in_words
+from airflow_provider_wolkvox.calling.lateness import instant
+from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION
+from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, require_lane
+from airflow_provider_wolkvox.ledger import BatchLedger, State, may_have_forgotten
+from airflow_provider_wolkvox.operators.aux_call import CallingOperator, OnUnknown, OutsideHours
+from airflow_provider_wolkvox.operators.once import can_pause, pause_until, require_timedelta, why_too_late
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_wolkvox.calling.hours import Hours
+    from airflow_provider_wolkvox.ledger import Entry
+
+_CALL_KEYS = {"agent_id", "customer_phone", "call_before"}
+_STATES = {Made.ACCEPTED: State.ACCEPTED, Made.REFUSED: State.REFUSED, Made.UNKNOWN: State.INTENT}
+
+
+class AuxCallBatchOperator(CallingOperator):
+    """Make many calls in one task, strictly one after the other; returns what became of each.
+
+    For runs that are large for one task per call: Airflow takes more than a second for each task, and maps at most
+    1,024. Each call has the same life as that of an `AuxCallOperator`: hours and lateness are judged at the last
+    moment, an intent is in the ledger before it, its outcome after it. Killed and retried, or cleared, the task goes
+    on where it was: nobody who was rung is rung again, a call whose answer nobody saw is looked up or reported, and
+    the rest is made. While a call's answer is awaited, the ledger learns of the one before and of the one after, so
+    it costs no time of its own; a killed task leaves at most two calls in doubt.
+
+    Who stands in the list twice, is no number, or has no agent is skipped with that reason. The result tells of each
+    call, in the list's order: `index`, `agent_id`, `customer_phone` (masked), `state` (`accepted`, `refused`,
+    `unknown`, `skipped`, `not_sent`, `left`), `conn_id`, `reason`, `at`. XCom `summary` counts them; XCom `left` holds
+    the calls that were not reached, ready for the next batch.
+
+    The quota used up, a bad token and maintenance end the batch, and so does a connection that does not come about.
+
+    :param calls: mappings with `agent_id` and `customer_phone`, and maybe `call_before`; such as the output of
+        `CampaignCallbacksOperator` (templated)
+    :param wait_for_agents: make a call only once its agent was seen ready, and never two to one agent without a free
+        state in between: the states of all are read with one request; default True
+    :param agent_poll_interval: least time between two such requests, and how long one is relied on; default 15 seconds
+    :param agent_timeout: how long an agent may stay busy before their calls are skipped; default 10 minutes
+    :param pace: least time from one call to the next; default none
+    :param max_calls: how many calls to make in this run; default None, all
+    :param max_duration: how long to start calls in this run; default None, any time
+    :param stop_on: which outcomes end the batch besides those above: `"refused"`, `"unknown"`; default none
+    :param max_unknown: how many unknown outcomes in a row end it; default 3, None for any number
+    :param results_path: where to write the results as JSON lines instead of returning them, any path that Airflow's
+        object storage knows; the path is returned (templated)
+    :param report_path: where to write a report for people, `.html` or Markdown (templated)
+
+    The other parameters are as for `AuxCallOperator`. What waits for its hours has the task run again when they open.
+
+    :raises ValueError: when the DAG is parsed: an argument cannot be right
+    """
+
+    template_fields: Sequence[str] = ("calls", "wolkvox_conn_id", "call_before", "results_path", "report_path")
+    ui_color = "#e7f3ec"
+
+    def __init__(
+        self,
+        *,
+        calls: Iterable[Mapping[str, Any]],
+        wolkvox_conn_id: str = DEFAULT_CONN_ID,
+        wait_for_agents: bool = True,
+        agent_poll_interval: timedelta = timedelta(seconds=15),
+        agent_timeout: timedelta = timedelta(minutes=10),
+        pace: timedelta = timedelta(0),
+        max_calls: int | None = None,
+        max_duration: timedelta | None = None,
+        stop_on: Sequence[str] = (),
+        max_unknown: int | None = 3,
+        results_path: str | None = None,
+        report_path: str | None = None,
+        calling_hours: Hours | str | None = OF_CONNECTION,
+        outside_hours: OutsideHours = "wait",
+        phone_zones: bool = False,
+        call_before: datetime | str | None = None,
+        max_age: timedelta | None = timedelta(hours=24),
+        on_unknown: OnUnknown = "fail",
+        look_up_timeout: timedelta = timedelta(minutes=30),
+        ledger_retention: timedelta | None = None,
+        allow_second_try: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            wolkvox_conn_id=wolkvox_conn_id,
+            call_before=call_before,
+            max_age=max_age,
+            ledger_retention=ledger_retention,
+            allow_second_try=allow_second_try,
+            calling_hours=calling_hours,
+            outside_hours=outside_hours,
+            phone_zones=phone_zones,
+            on_unknown=on_unknown,
+            look_up_timeout=look_up_timeout,
+            **kwargs,
+        )
+        self.calls = calls
+        self.wait_for_agents = wait_for_agents
+        self.agent_poll_interval = agent_poll_interval
+        self.agent_timeout = agent_timeout
+        self.pace = pace
+        self.max_calls = max_calls
+        self.max_duration = max_duration
+        self.stop_on = stop_on
+        self.max_unknown = max_unknown
+        self.results_path = results_path
+        self.report_path = report_path
+        self.refuse(vars(self))
+        self._stopped = threading.Event()
+
+    @classmethod
+    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+        """Refuse options that cannot be right."""
+        super().refuse(arguments)
+        for name in ("agent_poll_interval", "agent_timeout", "pace", "max_duration"):
+            length = arguments.get(name)
+            if length is not None:
+                require_timedelta(length, name)
+                if length < timedelta(0):
+                    raise ValueError(f"{name}={length!r} is negative")
+        for name in ("max_calls", "max_unknown"):
+            number = arguments.get(name)
+            if number is not None and (not isinstance(number, int) or number < 1):
+                raise ValueError(f"{name}={number!r} is no number from 1 up")
+        wrong = set(arguments.get("stop_on", ())) - {Made.REFUSED.value, Made.UNKNOWN.value}
+        if wrong:
+            raise ValueError(
+                f"stop_on holds {', '.join(map(repr, sorted(wrong)))}; it may hold 'refused' and 'unknown'"
+            )
+
+    def execute(self, context: Context) -> list[dict[str, Any]] | str:
+        """Make the calls that are still to be made, tell what became of all, and return it."""
+        require_lane(self, context)
+        with self.hook.failing(repeatable=False):
+            calls, skipped = self._checked(datetime.now(UTC))
+            # A connection that cannot be right is no call's fault.
+            self.hook.get_conn()
+            world = _World(self, context)
+            known = world.known(calls)
+        batch = Batch(
+            calls, {**known, **skipped}, world, self._limits(), ahead=world.may_look_ahead, progress=self._progress
+        )
+        stop = None
+        try:
+            batch.run()
+        except Stop as stopped:
+            stop = stopped
+        self._look_up(batch, world)
+        result = self._tell(batch, context)
+        if stop:
+            raise (AirflowFailException if stop.final else AirflowException)(
+                f"The batch ended early: {stop.reason}. {_counted(batch)}. Run again, the task goes on where it was."
+            )
+        self._pause_if_it_helps(batch, world)
+        return result
+
+    def on_kill(self) -> None:
+        """Send nothing more; a request that is on its way cannot be called back."""
+        super().on_kill()
+        # Not with its lock held by the interrupted thread: `Event.set` may wait for ever in a signal handler.
+        threading.Thread(target=self._stopped.set, daemon=True).start()
+
+    def _checked(self, now: datetime) -> tuple[list[Call], dict[Call, Outcome]]:
+        """Return all calls, and those among them that cannot be made, with their reasons."""
+        from airflow_provider_wolkvox.api.arguments import agent_id, masked, phone
+
+        if isinstance(self.calls, (str, Mapping)) or not isinstance(self.calls, Iterable):
+            raise ValueError(
+                f"calls is {type(self.calls).__name__}, not a list of mappings: give it a task's output, or set "
+                "render_template_as_native_obj=True on the DAG. No call was made"
+            )
+        calls: list[Call] = []
+        skipped: dict[Call, Outcome] = {}
+        seen: dict[str, int] = {}
+        for index, given in enumerate(self.calls):
+            if not isinstance(given, Mapping) or not {"agent_id", "customer_phone"} <= set(given) <= _CALL_KEYS:
+                raise ValueError(
+                    f"calls[{index}] is no mapping with agent_id and customer_phone (and call_before, if need be). "
+                    "No call was made"
+                )
+            shown = masked(str(given["customer_phone"]))
+            before = (
+                instant(given["call_before"], f"calls[{index}]['call_before']") if given.get("call_before") else None
+            )
+            try:
+                call = Call(index, agent_id(given["agent_id"]), phone(given["customer_phone"]), shown, before)
+                why = ""
+            except ValueError as wrong:
+                call, why = Call(index, "", f"no number, {index}", shown), str(wrong)
+            if not why and call.phone[-10:] in seen:
+                why = f"calls[{seen[call.phone[-10:]]}] is to the same number"
+            calls.append(call)
+            if why:
+                skipped[call] = Outcome(Made.SKIPPED, now, reason=why)
+            else:
+                seen[call.phone[-10:]] = index
+        return calls, skipped
+
+    def _limits(self) -> Limits:
+        return Limits(
+            pace=self.pace.total_seconds(),
+            max_calls=self.max_calls,
+            max_duration=self.max_duration,
+            max_unknown=self.max_unknown,
+            stop_on=frozenset(self.stop_on),
+            wait_for_agents=self.wait_for_agents,
+            agent_poll_interval=self.agent_poll_interval.total_seconds(),
+            agent_timeout=self.agent_timeout,
+        )
+
+    def _progress(self, batch: Batch) -> None:
+        rate = batch.made / batch.seconds if batch.seconds else 0.0
+        left = batch.counts[Made.LEFT.value]
+        self.log.info(
+            "%s. %.0f calls a minute%s.",
+            _counted(batch),
+            60 * rate,
+            f", about {timedelta(seconds=round(left / rate))} left" if rate and left else "",
+        )
+
+    def _look_up(self, batch: Batch, world: _World) -> None:
+        """Look for the calls in doubt; have the task run again for those that may still appear in the reports."""
+        if self.on_unknown != "look_up":
+            return
+        doubtful = {call: each for call, each in batch.outcomes.items() if each.made is Made.UNKNOWN}
+        found = {}
+        for call, outcome in doubtful.items():
+            reported = self.find_call(call.agent_id, call.phone, outcome.at)
+            if reported:
+                self.log.info("Call %d was made: report %s shows it.", call.index, reported.report)
+                found[call] = Outcome(Made.ACCEPTED, outcome.at, conn_id=reported.conn_id)
+        batch.outcomes.update(found)
+        if found:
+            world.write(found, [])
+        now = datetime.now(UTC)
+        waiting = [call for call in doubtful if call not in found and now < doubtful[call].at + self.look_up_timeout]
+        if waiting and world.remembers:
+            self.log.info("No report shows %d calls yet. Looking again in %s.", len(waiting), self.look_up_every)
+            pause_until(now + self.look_up_every)
+
+    def _tell(self, batch: Batch, context: Context) -> list[dict[str, Any]] | str:
+        summary = {
+            **batch.counts,
+            "calls": len(batch.calls),
+            "calls_per_minute": round(60 * batch.made / batch.seconds, 1) if batch.seconds else 0.0,
+            "started": (datetime.now(UTC) - timedelta(seconds=batch.seconds)).isoformat(),
+            "ended": datetime.now(UTC).isoformat(),
+            "ended_because": batch.ended_because or None,
+        }
+        results = [
+            {
+                "index": call.index,
+                "agent_id": call.agent_id,
+                "customer_phone": call.shown,
+                **in_words(batch.outcomes.get(call)),
+            }
+            for call in batch.calls
+        ]
+        self.log.info("%s%s.", _counted(batch), f": {batch.ended_because}" if batch.ended_because else "")
+        if self.do_xcom_push:
+            left = [
+                {"agent_id": call.agent_id, "customer_phone": call.phone}
+                for call in batch.calls
+                if call not in batch.outcomes
+            ]
+            context["ti"].xcom_push(key="summary", value=summary)
+            context["ti"].xcom_push(key="left", value=left)
+        if self.report_path:
+            _write(self.report_path, [_report(self.report_path, self.task_id, results, summary)])
+            self.log.info("A report stands in %s.", self.report_path)
+        if not self.results_path:
+            return results
+        _write(self.results_path, (json.dumps(each) + "\n" for each in results))
+        return self.results_path
+
+    def _pause_if_it_helps(self, batch: Batch, world: _World) -> None:
+        if batch.opens and not batch.ended_because and self.outside_hours == "wait":
+            # Without a ledger, nothing would be known any more after the pause.
+            if world.remembers and can_pause():
+                self.log.info("What is left waits for its hours: %s UTC.", f"{batch.opens:%Y-%m-%d %H:%M:%S}")
+                pause_until(batch.opens)
+            self.log.warning(
+                "What is left is outside of its hours, and this Airflow cannot let the task wait for them."
+            )
+
+
+class _World:
+    """A batch's surroundings: the ledger, the fences and the hook of its task."""
+
+    def __init__(self, task: AuxCallBatchOperator, context: Context) -> None:
+        self.stopped = task._stopped
+        self._task = task
+        self._context = context
+        store: Any = context.get("task_state_store")
+        self._ledger = BatchLedger(store, context["ti"].try_number, task.ledger_retention)
+        self._hours: Hours | None = None
+        if not task.phone_zones:
+            self._hours = task.hook.calling_hours(task.calling_hours)
+
+    @property
+    def remembers(self) -> bool:
+        return self._ledger.remembers
+
+    @property
+    def may_look_ahead(self) -> bool:
+        """Whether Airflow may be asked from another thread: before 3.0 that is the database's session."""
+        return hasattr(self._context["ti"], "get_task_states")
+
+    def known(self, calls: Sequence[Call]) -> dict[Call, Outcome]:
+        """Return what earlier runs of the task have done, as far as no call may follow it."""
+        task = self._task
+        entries = self._ledger.read()
+        if not entries:
+            why = may_have_forgotten(self._context, task.retries or 0, remembers=self.remembers)
+            if why and not task.allow_second_try:
+                raise ValueError(
+                    f"This is try {self._context['ti'].try_number} of the task: in an earlier one phones may have "
+                    f"rung, and {why}. No call was made in this try. To ring nevertheless, set allow_second_try=True "
+                    "on the task"
+                )
+        known = {}
+        for call in calls:
+            entry = entries.get(self._ledger.customer(call.phone))
+            if entry and entry.state is State.ACCEPTED:
+                known[call] = Outcome(Made.ACCEPTED, entry.at, entry.conn_id)
+            elif entry and entry.state is State.INTENT:
+                reason = entry.reason or f"try {entry.try_number} ended while the call was made, or about to be"
+                known[call] = Outcome(Made.UNKNOWN, entry.at, reason=reason)
+        if known:
+            task.log.info(
+                "%d of %d calls were made in earlier runs, or may have been: these are not made.",
+                len(known),
+                len(calls),
+            )
+        return known
+
+    def make(self, call: Call) -> tuple[Outcome, Stop | None]:
+        from airflow_provider_wolkvox.api import (
+            ApiUnavailable,
+            NotSent,
+            OutcomeUnknown,
+            Refused,
+            TokenBusy,
+            TokenInvalid,
+            TokenQuotaExceeded,
+        )
+
+        def last_look() -> None:
+            closed = self.closed(call, datetime.now(UTC))
+            if closed:
+                raise _NotNow(closed[0])
+
+        sent_at = datetime.now(UTC)
+        try:
+            made = self._task.hook.aux_call(call.agent_id, call.phone, before_sending=last_look)
+        except _NotNow as closed:
+            return Outcome(Made.SKIPPED, sent_at, reason=str(closed)), None
+        except NotSent as failure:
+            return Outcome(Made.NOT_SENT, sent_at, reason=failure.why), Stop(str(failure), final=False)
+        except (TokenBusy, ApiUnavailable) as failure:
+            return Outcome(Made.REFUSED, sent_at, reason=failure.why), Stop(str(failure), final=False)
+        except (TokenQuotaExceeded, TokenInvalid) as failure:
+            return Outcome(Made.REFUSED, sent_at, reason=failure.why), Stop(str(failure), final=True)
+        except Refused as failure:
+            return Outcome(Made.REFUSED, sent_at, reason=failure.why), None
+        except OutcomeUnknown as failure:
+            return Outcome(Made.UNKNOWN, sent_at, reason=failure.why), None
+        return Outcome(Made.ACCEPTED, made.accepted_at, made.conn_id), None
+
+    def closed(self, call: Call, at: datetime) -> tuple[str, datetime | None] | None:
+        task = self._task
+        for before in (call.call_before, task.call_before):
+            late = why_too_late(self._context, before, task.max_age, at=at)
+            if late:
+                return late, None
+        hours = self._hours
+        if task.phone_zones:
+            try:
+                hours = task.hook.calling_hours(task.calling_hours, call.phone)
+            except ValueError as wrong:
+                return str(wrong), None
+        why = hours.why_closed(at) if hours else None
+        if hours is None or why is None:
+            return None
+        if task.outside_hours == "fail":
+            raise Stop(f"customer {call.shown} may not be called now ({why})", final=True)
+        opens = hours.next_open(at)
+        why = f"the customer may not be called now ({why}), next at {opens:%Y-%m-%d %H:%M:%S} UTC"
+        late = why_too_late(self._context, call.call_before or task.call_before, task.max_age, at=opens)
+        if late:
+            return f"{why}, and then it would be too late: {late}", None
+        return why, None if task.outside_hours == "skip" else opens
+
+    def look_ahead(self, outcomes: Mapping[Call, Outcome], intents: Sequence[Call]) -> None:
+        self.write(outcomes, intents)
+        if not intents:
+            return
+        try:
+            self._task.require_running(self._context)
+        except AirflowFailException as lost:
+            raise Stop(str(lost), final=True) from None
+        stopped = self._task.switched_off()
+        if stopped:
+            raise Stop(stopped, final=True)
+
+    def write(self, outcomes: Mapping[Call, Outcome], intents: Sequence[Call]) -> None:
+        """Write to the ledger, with one message.
+
+        :raises Stop: it could not be written, so no call may follow
+        """
+        now = datetime.now(UTC)
+        entries: dict[str, Entry] = {}
+        for call, outcome in outcomes.items():
+            state = _STATES.get(outcome.made, State.NOT_SENT)
+            entries[self._ledger.customer(call.phone)] = self._entry(call, state, outcome.at, outcome)
+        for call in intents:
+            entries[self._ledger.customer(call.phone)] = self._entry(call, State.INTENT, now)
+        try:
+            self._ledger.write(entries)
+        except Exception as failure:
+            raise Stop(
+                f"the ledger could not be written ({type(failure).__name__}): the task was cleared, or Airflow's API "
+                "is down",
+                final=False,
+            ) from None
+
+    def _entry(self, call: Call, state: State, at: datetime, outcome: Outcome | None = None) -> Entry:
+        known = {"conn_id": outcome.conn_id, "reason": outcome.reason} if outcome else {}
+        return self._ledger.entry(state, at, agent_id=call.agent_id, phone=call.shown, **known)
+
+    def agents(self) -> dict[str, Agent]:
+        from airflow_provider_wolkvox.api import TokenInvalid, TokenQuotaExceeded, WolkvoxError
+
+        try:
+            now = self._task.hook.get_conn().real_time_agents()
+        except (TokenInvalid, TokenQuotaExceeded) as failure:
+            raise Stop(str(failure), final=True) from None
+        except WolkvoxError as failure:
+            self._task.log.warning("%s The agents' states are asked for again.", failure)
+            return {}
+        return {agent.agent_id: Agent(agent.status.upper() == "READY", agent.seconds) for agent in now}
+
+
+class _NotNow(Exception):
+    """The last look found that a call may not be made any more."""
+
+
+def _counted(batch: Batch) -> str:
+    counts = ", ".join(f"{count} {made}" for made, count in batch.counts.items() if count)
+    return f"{len(batch.outcomes)} of {len(batch.calls)} calls done: {counts or 'none'}"
+
+
+def _report(path: str, title: str, results: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
+    from airflow_provider_wolkvox import batch_report
+
+    write = batch_report.html if path.lower().endswith((".html", ".htm")) else batch_report.markdown
+    return write(title, results, summary)
+
+
+def _write(path: str, lines: Iterable[str]) -> None:
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    target = ObjectStoragePath(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("w", encoding="utf-8") as file:  # type: ignore[no-untyped-call]
+        file.writelines(lines)
