@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import re
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -43,6 +47,9 @@ def results_of(states: list[str]):
 
 # Reading a report back
 
+PLOT = "Outcomes over time"
+SVG = "{http://www.w3.org/2000/svg}"
+
 
 class Read:
     """What a reader sees: a title, headings, and under each its texts and its table's rows."""
@@ -51,6 +58,8 @@ class Read:
         self.title = ""
         self.texts: dict[str, list[str]] = {"": []}
         self.rows: dict[str, list[list[str]]] = {}
+        self.histogram: list[str] = []
+        self.plot: Plot | None = None
 
     def counts(self) -> dict[str, int]:
         return {state.replace(" ", "_"): int(calls) for state, calls, _ in self.rows["What became of the calls"]}
@@ -68,6 +77,31 @@ class Read:
         return " ".join(self.texts[heading])
 
 
+class Plot:
+    """What the SVG of a plot draws."""
+
+    def __init__(self, svg: str) -> None:
+        self.root = ElementTree.fromstring(svg)
+        self.width, self.height = float(self.root.get("width")), float(self.root.get("height"))
+        self.told = self.root.findtext("{*}title")
+        self.words = [each.text for each in self.root.iter(f"{SVG}text")]
+        self.patterns = {
+            each.get("id").removeprefix("plot-"): each.find("{*}path").get("d")
+            for each in self.root.iter(f"{SVG}pattern")
+        }
+        self.bars: dict[str, list[tuple[float, ...]]] = {
+            path.get("fill").removeprefix("url(#plot-").removesuffix(")"): [
+                tuple(map(float, re.fullmatch(r"(.+) (.+)h(.+)v(.+)h-.+z", bar).groups()))
+                for bar in path.get("d").split("M")[1:]
+            ]
+            for path in self.root.findall("{*}g/{*}path")
+        }
+
+    def told_counts(self) -> dict[str, int]:
+        counts = re.findall(r"(\d+) ([a-z ]+)(?:,|$)", self.told.partition(": ")[2])
+        return {state.replace(" ", "_"): int(calls) for calls, state in counts}
+
+
 # What is nothing but text, after all escapes are undone.
 PLAIN = {"text", "text_special", "entity"}
 
@@ -75,7 +109,10 @@ PLAIN = {"text", "text_special", "entity"}
 def read_markdown(text: str) -> Read:
     """Read a report as a common Markdown parser does, which must find no markup in it but the report's own."""
     read, heading, inside, row = Read(), "", "", []
-    for token in MarkdownIt("commonmark").enable("table").parse(text):
+    parser = MarkdownIt("commonmark").enable("table")
+    # By itself this parser takes no image but PNG, GIF, JPEG and WebP out of a text.
+    parser.validateLink = lambda url: True
+    for token in parser.parse(text):
         match token.type:
             case "heading_open":
                 inside = token.tag
@@ -85,6 +122,14 @@ def read_markdown(text: str) -> Read:
                 read.rows.setdefault(heading, []).append(row)
             case "paragraph_open" | "th_open" | "td_open":
                 inside = token.tag
+            case "fence":
+                read.histogram = token.content.splitlines()
+            case "inline" if heading == PLOT and token.children[0].type == "image":
+                [image] = token.children
+                kind, _, data = image.attrs["src"].partition(";base64,")
+                assert kind == "data:image/svg+xml"
+                read.plot = Plot(base64.b64decode(data).decode())
+                assert image.content == read.plot.told
             case "inline":
                 assert {child.type for child in token.children} <= PLAIN, token.content
                 content = "".join(child.content for child in token.children)
@@ -214,7 +259,131 @@ def test_a_long_reason_is_cut_in_the_tables_but_not_when_grouped(report):
     assert read.people()[0][5].endswith("x…")
 
 
-# What it takes, and what it never shows
+# The plot
+
+A_WHILE = [0, 0.5, 59, 600, 86_400, 10_000_000, 2_000_000_000]
+
+
+@in_each_format
+def test_without_any_time_there_is_no_plot_and_it_says_so(report):
+    read = report("A batch", [result(0, "left", None), result(1, "left", None)], SUMMARY)
+    assert (read.plot, read.histogram) == (None, [])
+    assert read.said(PLOT) == "2 calls without a time are not shown here."
+
+
+@in_each_format
+def test_calls_without_a_time_are_counted_but_not_drawn(report):
+    read = report("A batch", [result(0), result(1, "left", None)], SUMMARY)
+    assert read.plot.told_counts() == {"accepted": 1}
+    assert read.said(PLOT) == "1 call without a time is not shown here."
+    assert read.counts()["left"] == 1
+
+
+@in_each_format
+@pytest.mark.parametrize("while_", A_WHILE)
+@pytest.mark.parametrize("calls", [1, 2, 7, 500])
+def test_the_plot_has_every_call_with_a_time_in_at_most_120_bars_within_its_frame(report, while_, calls):
+    results = [result(index, STATES[index % 6], while_ * index / calls) for index in range(calls)]
+    plot = report("A batch", results[::-1], SUMMARY).plot
+    count = Counter(each["state"] for each in results)
+    assert plot.told_counts() == count
+    assert set(plot.bars) == set(plot.patterns) == set(count)
+    assert len({x for bars in plot.bars.values() for x, *_ in bars}) <= 120
+    for x, foot, width, height in [bar for bars in plot.bars.values() for bar in bars]:
+        assert 0 <= x < x + width <= plot.width
+        assert 0 < foot < foot + height <= plot.height
+        assert height >= 2
+
+
+@in_each_format
+def test_a_bar_stands_on_the_one_below_and_is_as_high_as_its_calls(report):
+    states = ["accepted"] * 60 + ["refused"] * 30 + ["unknown"] * 10
+    bars = report("A batch", [result(index, state) for index, state in enumerate(states)], SUMMARY).plot.bars
+    [(_, accepted, _, high)], [(_, unknown, _, low)], [(_, refused, _, middle)] = (
+        bars[state] for state in ("accepted", "unknown", "refused")
+    )
+    assert (high / low, middle / low) == (pytest.approx(6, rel=0.02), pytest.approx(3, rel=0.02))
+    assert (unknown + low, refused + middle) == (pytest.approx(accepted, abs=0.2), pytest.approx(unknown, abs=0.2))
+
+
+@in_each_format
+def test_one_unknown_call_among_ten_thousand_is_drawn(report):
+    results = [result(index, "unknown" if index == 5000 else "accepted") for index in range(10_000)]
+    read = report("A batch", results, SUMMARY)
+    assert [height for *_, height in read.plot.bars["unknown"]] == [2]
+
+
+@in_each_format
+def test_the_plot_s_words_name_states_times_and_scale(report):
+    results = [result(index, state, 30 * index) for index, state in enumerate(STATES)]
+    words = report("A batch", results, SUMMARY).plot.words
+    assert {"accepted", "unknown", "refused", "not sent", "skipped", "left"} < set(words)
+    assert "14:00:00" in words
+    assert words[-1] == "2026-11-20, UTC-05:00; a bar is 2 seconds"
+
+
+def test_states_are_told_apart_without_colours():
+    plot = read_markdown(markdown("A batch", results_of(STATES), SUMMARY)).plot
+    marked = [marks for marks in plot.patterns.values() if marks]
+    assert len(set(marked)) == len(marked) == 4
+    light, dark = plot.root.findtext("{*}style").split("@media(prefers-color-scheme:dark)")
+    for scheme in (light, dark):
+        # The two without marks differ in lightness, from each other and from the paper.
+        accepted, unknown, paper = (
+            lightness(re.search(rf"\.{name}{{fill:(#\w+)", scheme)[1]) for name in ("accepted", "unknown", "paper")
+        )
+        assert contrast(accepted, unknown) >= 3
+        assert contrast(accepted, paper) >= 3
+        assert contrast(unknown, paper) >= 3
+
+
+def lightness(colour: str) -> float:
+    """Return the relative luminance that WCAG defines."""
+    digits = colour[1:] if len(colour) == 7 else "".join(digit * 2 for digit in colour[1:])
+    parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one: float, other: float) -> float:
+    return (max(one, other) + 0.05) / (min(one, other) + 0.05)
+
+
+@pytest.mark.parametrize("while_", A_WHILE)
+def test_the_plot_as_text_has_every_call_on_few_lines(while_):
+    results = [result(index, STATES[index % 6], while_ * index / 500) for index in range(500)]
+    lines = read_markdown(markdown("A batch", results, SUMMARY)).histogram
+    of_buckets = lines[: lines.index("")]
+    assert len(of_buckets) <= 24
+    assert sum(int(line.split()[-1]) for line in of_buckets) == 500
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_plot_as_text_hides_no_state_and_tells_its_scale():
+    states = ["accepted"] * 3000 + ["unknown"]
+    results = [result(index, state, index % 2) for index, state in enumerate(states)] + [result(3001, "refused", 3)]
+    assert read_markdown(markdown("A batch", results, SUMMARY)).histogram == [
+        "14:00:00 " + "A" * 58 + "U 1501",
+        "14:00:01 " + "A" * 58 + "  1500",
+        "14:00:02 " + " " * 59 + " 0",
+        "14:00:03 " + "R" + " " * 58 + " 1",
+        "",
+        "A accepted, U unknown, R refused; a letter is up to 26 calls",
+        "2026-11-20, UTC-05:00; a line is 1 second",
+    ]
+
+
+def test_a_plot_over_midnight_tells_the_day_with_the_time():
+    lines = read_markdown(markdown("A batch", [result(0), result(1, seconds=12 * 3600)], SUMMARY)).histogram
+    assert (lines[0], lines[-1]) == ("11-20 14:00 A 1", "2026-11-20 to 2026-11-21, UTC-05:00; a line is 1 hour")
+
+
+@pytest.mark.parametrize("write", [markdown])
+def test_ten_thousand_calls_take_less_than_half_a_second(write):
+    results = [result(index, STATES[index % 6], index * 1.7, reason=f"reason {index}") for index in range(10_000)]
+    begun = time.perf_counter()
+    write("A batch", results, SUMMARY)
+    assert time.perf_counter() - begun < 0.5
 
 
 @pytest.mark.parametrize("write", [markdown])
