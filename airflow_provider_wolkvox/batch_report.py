@@ -1,7 +1,8 @@
-"""What became of a batch of calls, for the person who has to answer for it.
+"""What became of a batch of calls, for the person who has to answer for it: as Markdown, or as a page of HTML.
 
-Pure: values come in, a text goes out. Nothing that came in is trusted to be harmless text. Of a customer's number the
-report shows what came in under `customer_phone`; no `conn_id`, as nobody documents what of the number it holds.
+Pure: values come in, a text goes out. Both tell the same story, made once in `_story`. Nothing that came in is trusted
+to be harmless text. Of a customer's number the report shows what came in under `customer_phone`; no `conn_id`, as
+nobody documents what of the number it holds.
 
 Example::
 
@@ -90,6 +91,30 @@ def markdown(title: str, results: Sequence[Mapping[str, Any]], summary: Mapping[
             f"[plot]: data:image/svg+xml;base64,{base64.b64encode(_svg(story.plot, hovers=False).encode()).decode()}"
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def html(title: str, results: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
+    """Return the report as one page of HTML that fetches nothing; it is well-formed XML too.
+
+    Takes what `markdown` takes, and raises what it raises.
+    """
+    story = _story(title, results, summary)
+    outcomes = ["<section><h2>Outcomes over time</h2>"]
+    if story.plot:
+        table = _html_table(_each_bucket(story.plot))
+        outcomes += [_svg(story.plot, hovers=True), f"<details><summary>The same as a table</summary>{table}</details>"]
+    outcomes += [f"<p>{html_text.escape(story.not_plotted)}</p>"] if story.not_plotted else []
+    return _PAGE.format(
+        title=html_text.escape(story.title),
+        lead=html_text.escape(story.lead),
+        sections="\n".join(
+            [
+                *map(_html_section, (story.counts, story.run)),
+                *[*outcomes, "</section>"],
+                *map(_html_section, (story.reasons, story.people)),
+            ]
+        ),
+    )
 
 
 # What is told
@@ -312,6 +337,14 @@ def _told(buckets: list[_Bucket]) -> str:
     return f"Outcomes of {_number(sum(count.values()), 'call')} from {began} to {ended}: {counts}"
 
 
+def _each_bucket(buckets: list[_Bucket]) -> _Table:
+    states = list(_counted(buckets))
+    rows = [
+        (_shown(bucket.begins), *(str(bucket.counts[state]) for state in states)) for bucket in buckets if bucket.counts
+    ]
+    return _Table("Outcomes over time", ("from", *(state.word for state in states)), rows)
+
+
 def _histogram(buckets: list[_Bucket]) -> str:
     """Return the plot as text, a line for each bucket. No state that occurs in one is rounded away."""
     each = math.ceil(max(bucket.counts.total() for bucket in buckets) / _LETTERS)
@@ -485,3 +518,44 @@ def _markdown_table(table: _Table) -> str:
     lines += [tuple(map(_markdown_escaped, row)) for row in table.rows]
     told = ["\n".join(f"| {' | '.join(cells)} |" for cells in lines)] if table.rows else []
     return "\n\n".join([*told, *([_markdown_escaped(table.more)] if table.more else [])])
+
+
+_PAGE: Final = """<!DOCTYPE html>
+<html xmlns="http://www.w3.org/1999/xhtml" lang="en">
+<head>
+<meta charset="utf-8"/>
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'"/>
+<meta name="viewport" content="width=device-width, initial-scale=1"/>
+<meta name="color-scheme" content="light dark"/>
+<title>{title}</title>
+<style>
+:root{{color-scheme:light dark}}
+body{{font:16px/1.45 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;overflow-wrap:anywhere}}
+svg{{max-width:100%;height:auto}}
+table{{border-collapse:collapse}}
+th,td{{border-bottom:1px solid #8a8a8a;padding:.25rem .75rem .25rem 0;text-align:left;vertical-align:top}}
+td{{font-variant-numeric:tabular-nums}}
+</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+<p>{lead}</p>
+{sections}
+</main>
+</body>
+</html>
+"""
+
+
+def _html_section(table: _Table) -> str:
+    rows = _html_table(table) if table.rows else ""
+    more = f"<p>{html_text.escape(table.more)}</p>" if table.more else ""
+    return f"<section><h2>{table.heading}</h2>\n{rows}{more}</section>"
+
+
+def _html_table(table: _Table) -> str:
+    head = "".join(f'<th scope="col">{column}</th>' for column in table.columns)
+    rows = "\n".join(f"<tr>{''.join(f'<td>{html_text.escape(cell)}</td>' for cell in row)}</tr>" for row in table.rows)
+    label = f'aria-label="{table.heading}"'
+    return f"<table {label}>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"

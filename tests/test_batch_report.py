@@ -7,6 +7,7 @@ import re
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
+from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from airflow_provider_wolkvox.batch_report import markdown
+from airflow_provider_wolkvox.batch_report import html, markdown
 
 STATES = ["accepted", "unknown", "refused", "not_sent", "skipped", "left"]
 NEED_A_PERSON = ["unknown", "refused", "not_sent", "skipped"]
@@ -49,6 +50,11 @@ def results_of(states: list[str]):
 
 PLOT = "Outcomes over time"
 SVG = "{http://www.w3.org/2000/svg}"
+XHTML = "{http://www.w3.org/1999/xhtml}"
+OWN_ELEMENTS = {
+    *["html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "p", "section", "details", "summary"],
+    *["table", "thead", "tbody", "tr", "th", "td"],
+}
 
 
 class Read:
@@ -96,6 +102,8 @@ class Plot:
             ]
             for path in self.root.findall("{*}g/{*}path")
         }
+
+        self.hovers = [each.findtext("{*}title") for each in self.root.findall("{*}rect[@class='hover']")]
 
     def told_counts(self) -> dict[str, int]:
         counts = re.findall(r"(\d+) ([a-z ]+)(?:,|$)", self.told.partition(": ")[2])
@@ -147,7 +155,28 @@ def read_markdown(text: str) -> Read:
     return read
 
 
-FORMATS = {"markdown": lambda *given: read_markdown(markdown(*given))}
+def read_html(text: str) -> Read:
+    """Read a report as XML, in which no elements may stand but the report's own."""
+    read, page = Read(), ElementTree.fromstring(text)
+    assert {each.tag.removeprefix(XHTML) for each in page.iter() if not each.tag.startswith(SVG)} <= OWN_ELEMENTS
+    read.title = page.findtext(f".//{XHTML}h1")
+    assert page.findtext(f"{XHTML}head/{XHTML}title") == read.title
+    main = page.find(f".//{XHTML}main")
+    read.texts[""] = [each.text for each in main.findall(f"{XHTML}p")]
+    for section in main.findall(f"{XHTML}section"):
+        heading = section.findtext(f"{XHTML}h2")
+        read.texts[heading] = [each.text for each in section.findall(f"{XHTML}p")]
+        for row in section.findall(f".//{XHTML}tbody/{XHTML}tr"):
+            read.rows.setdefault(heading, []).append([cell.text or "" for cell in row])
+        if (svg := section.find(f"{SVG}svg")) is not None:
+            read.plot = Plot(ElementTree.tostring(svg, encoding="unicode"))
+    return read
+
+
+FORMATS = {
+    "markdown": lambda *given: read_markdown(markdown(*given)),
+    "html": lambda *given: read_html(html(*given)),
+}
 in_each_format = pytest.mark.parametrize("report", FORMATS.values(), ids=FORMATS.keys())
 
 
@@ -378,7 +407,65 @@ def test_a_plot_over_midnight_tells_the_day_with_the_time():
     assert (lines[0], lines[-1]) == ("11-20 14:00 A 1", "2026-11-20 to 2026-11-21, UTC-05:00; a line is 1 hour")
 
 
-@pytest.mark.parametrize("write", [markdown])
+# The page
+
+
+class Tags(HTMLParser):
+    """What a browser finds, which does not read XML: every element is closed where it should be."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.open.append(tag)
+        self.attributes += attrs
+
+    def handle_startendtag(self, tag, attrs):
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@given(reason=st.deferred(lambda: texts))
+def test_the_page_is_well_formed_for_a_browser_and_fetches_nothing(reason):
+    page = Tags(html(reason, [result(0, "refused", reason=reason, agent_id=reason)], SUMMARY))
+    assert page.open == []
+    assert {name for name, _ in page.attributes} & {"src", "href", "srcset", "action", "onload", "onclick"} == set()
+    assert ("content", "default-src 'none'; style-src 'unsafe-inline'") in page.attributes
+
+
+def test_the_page_follows_light_and_dark():
+    text = html("A batch", results_of(STATES), SUMMARY)
+    assert ("content", "light dark") in Tags(text).attributes
+    assert "prefers-color-scheme:dark" in text
+
+
+def test_the_plot_is_told_to_those_who_do_not_see_it():
+    plot = read_html(html("A batch", results_of(STATES), SUMMARY)).plot
+    assert plot.root.get("role") == "img"
+    assert plot.root.get("aria-label") == plot.told
+    assert plot.told_counts() == dict.fromkeys(STATES, 1)
+
+
+@pytest.mark.parametrize("while_", A_WHILE)
+def test_the_plot_stands_below_it_as_a_table(while_):
+    results = [result(index, STATES[index % 6], while_ * index / 600) for index in range(600)]
+    read = read_html(html("A batch", results, SUMMARY))
+    rows = read.rows[PLOT]
+    assert len(rows) == len(read.plot.hovers) <= 120
+    assert [row[0] for row in rows] == sorted(row[0] for row in rows)
+    assert [sum(int(row[column]) for row in rows) for column in range(1, 7)] == [100] * 6
+
+
+# What it takes, and what it never shows
+
+
+@pytest.mark.parametrize("write", [markdown, html])
 def test_ten_thousand_calls_take_less_than_half_a_second(write):
     results = [result(index, STATES[index % 6], index * 1.7, reason=f"reason {index}") for index in range(10_000)]
     begun = time.perf_counter()
@@ -386,7 +473,7 @@ def test_ten_thousand_calls_take_less_than_half_a_second(write):
     assert time.perf_counter() - begun < 0.5
 
 
-@pytest.mark.parametrize("write", [markdown])
+@pytest.mark.parametrize("write", [markdown, html])
 def test_no_conn_id_is_shown_for_it_may_hold_more_of_the_number(write):
     told = write("A batch", [result(0, state, conn_id="10001.3005550101.1.1") for state in STATES], SUMMARY)
     assert "3005550101" not in told
@@ -406,7 +493,7 @@ def test_what_is_no_result_is_named(report, wrong, named):
         report("A batch", [{**result(7), **wrong}], SUMMARY)
 
 
-@pytest.mark.parametrize("write", [markdown])
+@pytest.mark.parametrize("write", [markdown, html])
 def test_the_same_batch_has_the_same_report(write):
     results = results_of(STATES * 50)
     assert write("A batch", results, SUMMARY) == write("A batch", results, SUMMARY)
