@@ -223,7 +223,7 @@ def _run(started: datetime | None, ended: datetime | None, summary: Mapping[str,
         "calls a minute": f"{rate:.1f}" if isinstance(rate, int | float) and math.isfinite(rate) else "",
     }
     rows = [(name, fact or "not known") for name, fact in facts.items()]
-    because = _clean(summary.get("ended_because"))
+    because = _shortened(_clean(summary.get("ended_because")))
     return _Table("When it ran", ("what", "value"), [*rows, *([("ended because", because)] if because else [])])
 
 
@@ -502,7 +502,9 @@ _ENTITIES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "
 
 def _clean(value: object) -> str:
     """Return a value as one line of text that every format can hold."""
-    return "" if value is None else _UNFIT.sub("\ufffd", " ".join(str(value).split()))
+    text = "" if value is None else " ".join(str(value).split())
+    # Most texts are, and the search costs more than all else in a report of ten thousand long reasons.
+    return text if text.isascii() and text.isprintable() else _UNFIT.sub("\ufffd", text)
 
 
 def _shortened(text: str) -> str:

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -431,6 +431,7 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
+@settings(deadline=None)
 @given(reason=st.deferred(lambda: texts))
 def test_the_page_is_well_formed_for_a_browser_and_fetches_nothing(reason):
     page = Tags(html(reason, [result(0, "refused", reason=reason, agent_id=reason)], SUMMARY))
@@ -466,11 +467,16 @@ def test_the_plot_stands_below_it_as_a_table(while_):
 
 
 @pytest.mark.parametrize("write", [markdown, html])
-def test_ten_thousand_calls_take_less_than_half_a_second(write):
-    results = [result(index, STATES[index % 6], index * 1.7, reason=f"reason {index}") for index in range(10_000)]
-    begun = time.perf_counter()
-    write("A batch", results, SUMMARY)
-    assert time.perf_counter() - begun < 0.5
+@pytest.mark.parametrize("reason", ["busy", "<a | long reason> " * 100], ids=["short", "long"])
+def test_ten_thousand_calls_take_less_than_half_a_second(write, reason):
+    results = [result(index, STATES[index % 6], index * 1.7, reason=f"{reason} {index}") for index in range(10_000)]
+    # The quickest of some, as the machine has other work too.
+    took = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        write("A batch", results, SUMMARY)
+        took.append(time.perf_counter() - begun)
+    assert min(took) < 0.5
 
 
 @pytest.mark.parametrize("write", [markdown, html])
@@ -527,6 +533,7 @@ batches = st.lists(
 
 
 @in_each_format
+@settings(deadline=None)
 @given(title=texts, batch=batches, because=texts)
 def test_any_text_is_shown_as_text_and_the_counts_are_those_of_the_results(report, title, batch, because):
     results = [
