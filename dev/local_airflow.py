@@ -24,6 +24,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -79,19 +80,24 @@ class WaitedTooLong(LocalAirflowError, TimeoutError):
 
 @dataclass(frozen=True)
 class Component:
-    """One process of Airflow: its command, ``{port}`` standing for the API's, and its name in ``/monitor/health``."""
+    """One process of Airflow: its command, ``{port}`` standing for the API's, and how it tells that it works.
+
+    :param job: the type of the job whose heartbeat it keeps in the database, None if it keeps none
+    :param ready: what its log says once it works, for a component that keeps no job
+    """
 
     name: str
     command: tuple[str, ...]
-    heartbeat: tuple[str, str] | None = None
+    job: str | None = None
+    ready: str | None = None
 
 
 # Options that 3.0 to 3.3 share. `--skip-serve-logs`: the log server of scheduler and triggerer listens on all
 # addresses and cannot be told otherwise; nobody misses it, since the api-server reads the same folder.
 API_SERVER = Component("api-server", ("api-server", "--host", LOOPBACK, "--port", "{port}", "--workers", "1"))
-SCHEDULER = Component("scheduler", ("scheduler", "--skip-serve-logs"), ("scheduler", "latest_scheduler_heartbeat"))
-DAG_PROCESSOR = Component("dag-processor", ("dag-processor",), ("dag_processor", "latest_dag_processor_heartbeat"))
-TRIGGERER = Component("triggerer", ("triggerer", "--skip-serve-logs"), ("triggerer", "latest_triggerer_heartbeat"))
+SCHEDULER = Component("scheduler", ("scheduler", "--skip-serve-logs"), job="SchedulerJob")
+DAG_PROCESSOR = Component("dag-processor", ("dag-processor",), job="DagProcessorJob")
+TRIGGERER = Component("triggerer", ("triggerer", "--skip-serve-logs"), job="TriggererJob")
 
 # The api-server first: it takes longest to come up.
 AIRFLOW_3 = (API_SERVER, SCHEDULER, DAG_PROCESSOR)
@@ -166,6 +172,7 @@ class LocalAirflow:
         self._start_timeout = start_timeout
 
         self.api_url = ""
+        self._port = 0
         self.environment: dict[str, str] = {}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._started = datetime.min.replace(tzinfo=UTC)
@@ -210,22 +217,47 @@ class LocalAirflow:
             self.dags_folder.mkdir()
             self.add_dags(*self._dag_files)
 
-        port = self._undo.enter_context(_reserved_port())
+        port = self._undo.enter_context(reserved_port())
         self.api_url = f"http://{LOOPBACK}:{port}"
+        self._port = port
         self.environment = self._make_environment(port)
 
-        self._undo.enter_context(_warden(self.home))
+        self._undo.enter_context(warden(self.home))
         self._undo.callback(self._stop)
         self._migrate()
         self._started = datetime.now(UTC)
         for component in self._components:
-            self._launch(component, port)
+            self._launch(component)
 
         def logs() -> str:
             return "\n".join(self._end_of_log(component.name) for component in self._components)
 
         self.wait_until(self._api_answers, self._start_timeout, "the api-server answers", evidence=logs)
         self.wait_until(self._all_report, self._start_timeout, "every component has reported", evidence=logs)
+
+    def start(self, component: Component) -> None:
+        """Start one more component, and return when it works; its name must not be another's.
+
+        Only for a component that tells by its log that it works.
+        """
+        if component.name in self._running:
+            raise LocalAirflowError(f"There is a {component.name} already. Nothing was started.")
+        if not component.ready:
+            raise LocalAirflowError(f"Nothing would tell when {component.name} works. Nothing was started.")
+        self._launch(component)
+        self.wait_until(
+            lambda: self._says_ready(component),
+            self._start_timeout,
+            f"{component.name} works",
+            evidence=lambda: self._end_of_log(component.name),
+        )
+
+    def kill(self, name: str) -> list[psutil.Process]:
+        """Kill a component and all processes below it at once, as a machine that is lost, and return them."""
+        component = self._running.pop(name)
+        killed = kill_tree(psutil.Process(component.pid))
+        component.wait()
+        return killed
 
     def _make_environment(self, port: int) -> dict[str, str]:
         # The developer's own Airflow is no business of ours. And Airflow behaves differently where it finds
@@ -261,8 +293,8 @@ class LocalAirflow:
         self.cli("db", "migrate", timeout=self._start_timeout)
         migrated_by.write_text(version)
 
-    def _launch(self, component: Component, port: int) -> None:
-        command = [part.format(port=port) for part in component.command]
+    def _launch(self, component: Component) -> None:
+        command = [part.format(port=self._port) for part in component.command]
         with self._log_path(component.name).open("wb") as log:
             self._running[component.name] = subprocess.Popen(
                 [sys.executable, "-m", "airflow", *command],
@@ -290,16 +322,31 @@ class LocalAirflow:
         return True
 
     def _all_report(self) -> bool:
-        health = self._get("/monitor/health")
-        # A home used before still holds the heartbeats of last time, so "healthy" alone proves nothing.
-        return all(
-            (beat := _moment(health[part].get(name))) is not None and beat >= self._started
-            for part, name in (c.heartbeat for c in self._components if c.heartbeat)
+        # Not /monitor/health, which knows one scheduler only. A home used before still holds the jobs of last time,
+        # so one that runs proves nothing by itself.
+        jobs = self._get("/jobs", job_state="running", order_by="-latest_heartbeat", limit=_PAGE)["jobs"]
+        beating = Counter(
+            job["job_type"]
+            for job in jobs
+            if (beat := _moment(job["latest_heartbeat"])) is not None and beat >= self._started
         )
+        wanted = Counter(component.job for component in self._components if component.job)
+        return wanted <= beating and all(self._says_ready(each) for each in self._components if each.ready)
+
+    def _says_ready(self, component: Component) -> bool:
+        return str(component.ready) in self.component_log(component.name)
 
     def _stop(self) -> None:
         end_processes(self.home, asked_first=list(self._running.values()))
         self._running.clear()
+
+    def component_of(self, pid: int) -> str | None:
+        """Return the name of the component that a process is, or is below of; None if it is none's."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            line = {process.pid, *(parent.pid for parent in process.parents())}
+            return next((name for name, running in self._running.items() if running.pid in line), None)
+        return None
 
     def processes(self) -> list[psutil.Process]:
         """Every living process of this Airflow: components, executor workers, tasks and their children."""
@@ -679,12 +726,12 @@ def _sole_use_of(home: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _reserved_port() -> Iterator[int]:
-    """A free loopback port that stays ours until the api-server listens on it, and after.
+def reserved_port() -> Iterator[int]:
+    """A free loopback port that stays ours until the server meant for it listens on it, and after.
 
     Several seconds pass before it does, in which any outgoing connection could be given the port. On Linux a
     socket that is bound but does not listen keeps others off, and lets in whoever asks for this very port
-    with SO_REUSEADDR, as uvicorn does. Other systems would refuse uvicorn too, so there the port is let go.
+    with SO_REUSEADDR, as uvicorn does. Other systems would refuse that server too, so there the port is let go.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as place:
         place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -743,6 +790,28 @@ def end_processes(home: Path, *, asked_first: Sequence[subprocess.Popen[bytes]] 
         time.sleep(STOP_POLL_SECONDS)
 
 
+def kill_tree(root: psutil.Process) -> list[psutil.Process]:
+    """Kill a process and all below it, and return them; none of them gets to do anything about another's end."""
+    # Stopped first: a process that stands still starts no others and reports nobody's death.
+    stopped: list[psutil.Process] = []
+    while more := [process for process in (root, *_below(root)) if process not in stopped]:
+        for process in more:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
+        stopped += more
+    for process in stopped:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    return stopped
+
+
+def _below(root: psutil.Process) -> list[psutil.Process]:
+    try:
+        return list(root.children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
+
+
 def is_alive(process: psutil.Process) -> bool:
     """Tell whether it still runs. A zombie does not; it is for its parent, in a container perhaps nobody, to reap."""
     try:
@@ -752,7 +821,7 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 @contextlib.contextmanager
-def _warden(home: Path) -> Iterator[None]:
+def warden(home: Path) -> Iterator[None]:
     """A process that ends this home's processes should ours be killed, when no ``finally`` runs.
 
     It knows by the pipe on its standard input: the kernel closes our end when we are gone.
