@@ -30,6 +30,7 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": "wolkvox",
                 "python-modules": [
                     "airflow_provider_wolkvox.operators.aux_call",
+                    "airflow_provider_wolkvox.operators.aux_call_batch",
                     "airflow_provider_wolkvox.operators.callbacks",
                     "airflow_provider_wolkvox.operators.campaign",
                     "airflow_provider_wolkvox.operators.once",
