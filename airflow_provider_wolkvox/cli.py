@@ -10,7 +10,7 @@ import argparse
 import itertools
 import json
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,11 @@ from airflow.cli.cli_config import ARG_OUTPUT, ActionCommand, Arg, GroupCommand
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, EVERYBODYS_POOL, SLOTS, is_pool_name
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy.orm import Session
+
+    from airflow_provider_wolkvox.ledger import Entry
 
 
 def _arg(name: str, **options: Any) -> Arg:
@@ -117,7 +121,7 @@ def release(args: argparse.Namespace) -> None:
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
-    from airflow_provider_wolkvox.ledger import Entry, State, key_of
+    from airflow_provider_wolkvox.ledger import BatchLedger, Entry, State, key_of
 
     name = f"{args.dag_id} {args.run_id} {args.task_id}" + (f" {args.map_index}" if args.map_index >= 0 else "")
     scope = TaskScope(dag_id=args.dag_id, run_id=args.run_id, task_id=args.task_id, map_index=args.map_index)
@@ -132,22 +136,15 @@ def release(args: argparse.Namespace) -> None:
         ).one_or_none()
         if ti is None:
             raise SystemExit(f"There is no task instance {name}. Nothing was changed.")
-        entries: dict[str, Entry | None] = {}
-        known: dict[str, str] = {}
-        for key in map(key_of, itertools.count()):
-            kept = get_state_backend().get(scope, key, session=session)
-            if kept is None:
-                break
-            try:
-                entries[key] = Entry.from_json(json.loads(kept))
-                known[key] = str(entries[key])
-            except ValueError:
-                entries[key] = None
-                known[key] = (
-                    "an entry that cannot be read here (a worker's own state store backend, or another hand, wrote it)"
-                )
+        store = _StoreOf(get_state_backend(), scope, session)
+        batch = BatchLedger(store, ti.try_number)
+        try:
+            customers: Mapping[str, Entry | None] = batch.read()
+        except ValueError:
+            raise SystemExit(f"{name}: what its ledger holds cannot be read here. Nothing was changed.") from None
+        entries = customers or _entries(store)
         print(f"{name} (now {ti.state or 'not scheduled'}): ", end="")
-        print(*(known.values() or ["nothing is known of a call"]), sep="\n")
+        print(*(_told(entries) or ["nothing is known of a call"]), sep="\n")
         if ti.state in ("queued", "running", "restarting"):
             raise SystemExit("The task is under way and may be calling at this moment. Nothing was changed.")
         if not args.yes:
@@ -158,13 +155,60 @@ def release(args: argparse.Namespace) -> None:
         going_on = [entry for entry in entries.values() if entry and entry.state in (State.REFUSED, State.NOT_SENT)]
         if not unknown and going_on:
             raise SystemExit("Nothing needs a release: clear the task, and it goes on. Nothing was changed.")
+        released = {}
         for key in unknown or entries or [key_of(0)]:
-            before = known.get(key, "nothing is known of a call")
-            released = Entry(
+            before = entries.get(key) or ("an entry that cannot be read" if key in entries else "nothing is known")
+            released[key] = Entry(
                 State.NOT_SENT, ti.try_number, datetime.now(UTC), reason=f"released by hand; before: {before}"
             )
-            get_state_backend().set(scope, key, json.dumps(released.to_json()), session=session)
+        if customers:
+            batch.write(released)
+        else:
+            for key, entry in released.items():
+                store.set(key, entry.to_json())
     print("Released. Clear the task, and it calls; late calls stay refused (call_before, max_age).")
+
+
+class _StoreOf:
+    """A task's state store, by the database."""
+
+    def __init__(self, backend: Any, scope: Any, session: Session) -> None:
+        self._backend, self._scope, self._session = backend, scope, session
+
+    def get(self, key: str, default: Any = None) -> Any:
+        kept = self._backend.get(self._scope, key, session=self._session)
+        return default if kept is None else json.loads(kept)
+
+    def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:
+        # Without a time of its own, it lives as long as the run.
+        self._backend.set(self._scope, key, json.dumps(value), session=self._session)
+
+
+def _entries(store: _StoreOf) -> dict[str, Entry | None]:
+    """Return the entries of a task that makes one request or a few; None is one that cannot be read."""
+    from airflow_provider_wolkvox.ledger import Entry, key_of
+
+    entries: dict[str, Entry | None] = {}
+    for key in map(key_of, itertools.count()):
+        try:
+            kept = store.get(key)
+            if kept is None:
+                break
+            entries[key] = Entry.from_json(kept)
+        except ValueError:
+            entries[key] = None
+    return entries
+
+
+def _told(entries: Mapping[str, Entry | None]) -> list[str]:
+    """Return what is known in lines; of many calls, their counts and those in doubt."""
+    unreadable = "an entry that cannot be read here (a worker's own state store backend, or another hand, wrote it)"
+    shown = {key: str(entry or unreadable) for key, entry in entries.items()}
+    if len(entries) <= 20:
+        return list(shown.values())
+    counts = Counter(entry.state.value if entry else "unreadable" for entry in entries.values())
+    in_doubt = [shown[key] for key, entry in entries.items() if not entry or entry.state.value == "intent"]
+    return [", ".join(f"{count} {state}" for state, count in counts.items()), *in_doubt]
 
 
 def look_up(args: argparse.Namespace) -> None:

@@ -1,0 +1,46 @@
+"""Call back thousands, over several tokens at once: one batch task in the lane of each.
+
+The run's configuration names the callbacks of each connection, as a planning task or another system found them:
+`{"callbacks": {"wolkvox_north": [{"agent_id": "10001", "customer_phone": "300 555 0101"}, ...], ...}}`.
+A connection's token belongs to its own operation, so its customers are called through it and no other. The pools must
+exist: `airflow wolkvox sync-pools`.
+"""
+
+from __future__ import annotations
+
+import pendulum
+from airflow.providers.common.compat.sdk import dag, task
+
+from airflow_provider_wolkvox.operators.aux_call import AuxCallBatchOperator
+
+CONNECTIONS = ["wolkvox_north", "wolkvox_south", "wolkvox_east", "wolkvox_west"]
+
+
+@dag(schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="America/Bogota"), catchup=False, tags=["wolkvox"])
+def wolkvox_callbacks_by_token():
+    @task
+    def callbacks_of(conn_id: str, dag_run=None) -> list[dict[str, str]]:
+        """Return one connection's callbacks."""
+        return dag_run.conf.get("callbacks", {}).get(conn_id, [])
+
+    @task(trigger_rule="all_done")
+    def summary(*counts: dict) -> dict[str, int]:
+        """Add up what became of all calls."""
+        states = ("accepted", "refused", "unknown", "skipped", "left")
+        return {state: sum(each[state] for each in counts if each) for state in states}
+
+    summary(
+        *(
+            AuxCallBatchOperator(
+                task_id=f"call_{conn_id}",
+                wolkvox_conn_id=conn_id,
+                calls=callbacks_of.override(task_id=f"callbacks_{conn_id}")(conn_id),
+                wait_for_agents=False,
+                retries=3,
+            ).output["summary"]
+            for conn_id in CONNECTIONS
+        )
+    )
+
+
+wolkvox_callbacks_by_token()
