@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 import logging
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 log = logging.getLogger(__name__)
+
+# Seconds for which it is believed that the task is still its own, and that nobody has stopped all calling.
+_LOOK_AHEAD_HOLDS = 1.0
 
 
 class Made(enum.StrEnum):
@@ -81,10 +83,33 @@ class Stop(Exception):
         self.final = final
 
 
+class Flag:
+    """Tells a batch to make no further call. Without a lock, since a signal's handler may raise it."""
+
+    _LOOK_EVERY = 0.1
+
+    def __init__(self) -> None:
+        self._raised = False
+
+    def set(self) -> None:
+        """Raise the flag."""
+        self._raised = True
+
+    def is_set(self) -> bool:
+        """Return whether it is raised."""
+        return self._raised
+
+    def wait(self, seconds: float) -> None:
+        """Wait some seconds, or until it is raised."""
+        until = time.monotonic() + seconds
+        while not self._raised and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, self._LOOK_EVERY))
+
+
 class Surroundings(Protocol):
     """What a batch needs of the world."""
 
-    stopped: threading.Event
+    stopped: Flag
 
     def make(self, call: Call) -> tuple[Outcome, Stop | None]:
         """Make one call; return what became of it, and why no further one is to be made, if so."""
@@ -93,7 +118,10 @@ class Surroundings(Protocol):
         """Return why a call may not be made at an instant and when it may next, if ever; None if it may."""
 
     def look_ahead(self, outcomes: Mapping[Call, Outcome], intents: Sequence[Call]) -> None:
-        """Write what became of calls and which are about to be made; refuse with `Stop` if none may be."""
+        """Write what became of calls and which are about to be made; refuse with `Stop` if none may be.
+
+        Asked again with nothing new, it writes nothing, and judges anew.
+        """
 
     def agents(self) -> Mapping[str, Agent]:
         """Return the agents' states of this moment, by their extension."""
@@ -163,7 +191,7 @@ class Batch:
         self._intended: set[Call] = set()
         self._in_flight: set[Call] = set()
         self._unwritten: dict[Call, Outcome] = {}
-        self._began = clock()
+        self._looked_ahead = self._began = clock()
         self._next_request = self._began
         self._unknown_in_a_row = 0
         self._agents: Mapping[str, Agent] = {}
@@ -189,14 +217,15 @@ class Batch:
 
         :raises Stop: the batch ended before its last call, and a person or a retry has to go on
         """
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="wolkvox-ahead") as thread:
-            try:
+        try:
+            # Left only once the thread is done: what it wrote last must not come after what is written here.
+            with ThreadPoolExecutor(max_workers=1, thread_name_prefix="wolkvox-ahead") as thread:
                 self._run(thread)
-            except Stop as stop:
-                self.ended_because = stop.reason
-                raise
-            finally:
-                self._write_what_is_left()
+        except Stop as stop:
+            self.ended_because = stop.reason
+            raise
+        finally:
+            self._write_what_is_left()
 
     def _run(self, thread: ThreadPoolExecutor) -> None:
         call = self._choose_afresh()
@@ -295,6 +324,8 @@ class Batch:
     def _await_turn(self, call: Call) -> bool:
         """Keep the pace; return whether the call may still be made after that, else put it back."""
         self._wait(self._next_request - self._clock())
+        if self._clock() - self._looked_ahead >= _LOOK_AHEAD_HOLDS:
+            self._look_ahead([call])
         self._waiting.insert(0, call)
         old = self._limits.wait_for_agents and self._reading_is_old()
         if self._limit_reached() or old or not self._may_be_made(call):
@@ -313,6 +344,7 @@ class Batch:
         for call in self._intended.difference(intents, self.outcomes, self._in_flight):
             unwritten[call] = Outcome(Made.NOT_SENT, self._now(), reason="put off")
         self._intended = {*intents, *self._in_flight}
+        self._looked_ahead = self._clock()
         return unwritten
 
     def _make(self, call: Call) -> None:

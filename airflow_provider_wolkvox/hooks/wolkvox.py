@@ -206,6 +206,15 @@ class WolkvoxHook(BaseHook):
         )
 
     @contextmanager
+    def closing(self) -> Iterator[None]:
+        """Close the kept connections in the end."""
+        try:
+            yield
+        finally:
+            if self._client is not None:
+                self._client.close()
+
+    @contextmanager
     def failing(self, *, repeatable: bool) -> Iterator[None]:
         """Turn a failure of what is asked of wolkvox into one that Airflow retries, or does not.
 
@@ -216,7 +225,8 @@ class WolkvoxHook(BaseHook):
         from airflow_provider_wolkvox.api import ApiUnavailable, NotSent, OutcomeUnknown, TokenBusy, WolkvoxError
 
         try:
-            yield
+            with self.closing():
+                yield
         except (NotSent, TokenBusy, ApiUnavailable) as failure:
             raise AirflowException(str(failure)) from None
         except OutcomeUnknown as failure:

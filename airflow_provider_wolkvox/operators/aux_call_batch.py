@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_wolkvox.batch import Agent, Batch, Call, Limits, Made, Outcome, Stop, in_words
+from airflow_provider_wolkvox.batch import Agent, Batch, Call, Flag, Limits, Made, Outcome, Stop, in_words
 from airflow_provider_wolkvox.calling.lateness import instant
 from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, require_lane
@@ -119,7 +118,7 @@ class AuxCallBatchOperator(CallingOperator):
         self.results_path = results_path
         self.report_path = report_path
         self.refuse(vars(self))
-        self._stopped = threading.Event()
+        self._stopped = Flag()
 
     @classmethod
     def refuse(cls, arguments: Mapping[str, Any]) -> None:
@@ -154,11 +153,12 @@ class AuxCallBatchOperator(CallingOperator):
             calls, {**known, **skipped}, world, self._limits(), ahead=world.may_look_ahead, progress=self._progress
         )
         stop = None
-        try:
-            batch.run()
-        except Stop as stopped:
-            stop = stopped
-        self._look_up(batch, world)
+        with self.hook.closing():
+            try:
+                batch.run()
+            except Stop as stopped:
+                stop = stopped
+            self._look_up(batch, world)
         result = self._tell(batch, context)
         if stop:
             raise (AirflowFailException if stop.final else AirflowException)(
@@ -170,8 +170,7 @@ class AuxCallBatchOperator(CallingOperator):
     def on_kill(self) -> None:
         """Send nothing more; a request that is on its way cannot be called back."""
         super().on_kill()
-        # Not with its lock held by the interrupted thread: `Event.set` may wait for ever in a signal handler.
-        threading.Thread(target=self._stopped.set, daemon=True).start()
+        self._stopped.set()
 
     def _checked(self, now: datetime) -> tuple[list[Call], dict[Call, Outcome]]:
         """Return all calls, and those among them that cannot be made, with their reasons."""
@@ -306,6 +305,7 @@ class _World:
         self._context = context
         store: Any = context.get("task_state_store")
         self._ledger = BatchLedger(store, context["ti"].try_number, task.ledger_retention)
+        self._intended: set[Call] = set()
         self._hours: Hours | None = None
         if not task.phone_zones:
             self._hours = task.hook.calling_hours(task.calling_hours)
@@ -405,7 +405,8 @@ class _World:
         return why, None if task.outside_hours == "skip" else opens
 
     def look_ahead(self, outcomes: Mapping[Call, Outcome], intents: Sequence[Call]) -> None:
-        self.write(outcomes, intents)
+        if outcomes or not self._intended.issuperset(intents):
+            self.write(outcomes, intents)
         if not intents:
             return
         try:
@@ -428,9 +429,11 @@ class _World:
             entries[self._ledger.customer(call.phone)] = self._entry(call, state, outcome.at, outcome)
         for call in intents:
             entries[self._ledger.customer(call.phone)] = self._entry(call, State.INTENT, now)
+        self._intended = set(intents)
         try:
             self._ledger.write(entries)
         except Exception as failure:
+            self._intended = set()
             raise Stop(
                 f"the ledger could not be written ({type(failure).__name__}): the task was cleared, or Airflow's API "
                 "is down",

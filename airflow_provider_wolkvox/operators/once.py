@@ -127,7 +127,8 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         """
         ledger = Ledger.of(context, self.ledger_retention, request.key)
         known = self._known(request, ledger, context)
-        return self._make(request, ledger, context) if known is None else known
+        with self.hook.closing():
+            return self._make(request, ledger, context) if known is None else known
 
     def require_allowed(self, ledger: Ledger, context: Context) -> None:
         """Refuse, before anything is sent and again right before it is, what must not be asked for now."""

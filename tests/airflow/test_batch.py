@@ -285,3 +285,20 @@ def test_the_calls_of_an_agent_who_stays_busy_are_skipped_while_others_go_on(sim
     assert run.state == "success", run.error
     assert states(run) == ["accepted", "skipped", "accepted", "accepted", "accepted"]
     assert "agent 10002 was not ready" in run.xcoms["return_value"][1]["reason"]
+
+
+def test_what_was_looked_at_ahead_is_judged_anew_after_a_pause(simulator, wolkvox_connection, server):
+    asked = 0
+
+    def stop(message, moment):
+        nonlocal asked
+        asked += type(message).__name__ == "GetVariable" and moment == "after"
+        # The first call was looked at, and the second one while the first was under way.
+        if asked == 2:
+            server.variables["wolkvox_stop"] = "true"
+
+    server.on_message = stop
+    run = run_try(batch(calls=CALLS[:3], pace=timedelta(seconds=1.2)), server, retries=1)
+    assert run.state == "failed"
+    assert "wolkvox_stop" in str(run.error)
+    assert sum(simulator.rings.values()) == 1

@@ -137,7 +137,9 @@ class OneIntendedCall(RuleBasedStateMachine):
             assert str(result.error)
             self.reasons.append(str(result.error))
         elif self.server.task_state == "success":
-            assert self.server.xcoms["return_value"] == self.server.xcoms["conn_id"]
+            # Of two copies, the one that starts last may wipe what the other one has pushed.
+            if interruption.kind != "second copy":
+                assert self.server.xcoms["return_value"] == self.server.xcoms["conn_id"]
             assert self.sim.rings[PHONE] == 1, "success without a ring"
         if interruption.kind == "clear" and interruption.done:
             self._clear()

@@ -259,9 +259,13 @@ def tunnel(peer: Peer) -> None:
     host, port = peer.request().split()[1].decode().rsplit(":", 1)
     with socket.create_connection((host.strip("[]"), int(port)), timeout=5) as target:
         peer.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        ends = {end.fileno(): end for end in (peer.sock, target)}
+        readable = select.poll()
+        for number in ends:
+            readable.register(number, select.POLLIN)
         while not peer.server.stopping.is_set():
-            readable, _, _ = select.select([peer.sock, target], [], [], 5)
-            for source in readable:
+            for number, _ in readable.poll(5000):
+                source = ends[number]
                 data = source.recv(65536)
                 if not data:
                     return
@@ -280,8 +284,10 @@ def unanswering_address():
             filler = open_sockets.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(address)
-            _, writable, _ = select.select([], [filler], [], 0.2)
-            if not writable:
+            # Not `select.select`, which takes no descriptor beyond the thousandth.
+            writable = select.poll()
+            writable.register(filler, select.POLLOUT)
+            if not writable.poll(200):
                 break
         else:
             raise RuntimeError("the listener's queue never filled up")

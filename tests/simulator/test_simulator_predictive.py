@@ -140,7 +140,8 @@ def test_whatever_is_done_the_numbers_add_up_and_nobody_is_on_two_calls(caller_o
     stories = []
     for _ in range(2):
         clock = Clock()
-        with Simulator(clock=clock) as sim:
+        # Without the calls before an aux_call that are made up for the reports: they follow no agent's hours.
+        with Simulator(clock=clock, cut_calls=False) as sim:
             play = Play(sim, caller_of(sim), clock)
             seen = {}
             for deed, what in [*deeds, *[("start", campaign.campaign_id) for campaign in play.campaigns]]:
