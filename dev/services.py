@@ -1,0 +1,236 @@
+"""PostgreSQL and Redis for as long as a ``with`` block lasts, from whatever packages the machine has.
+
+    require_services()
+    with tempfile.TemporaryDirectory() as folder, Services.running(Path(folder)) as services:
+        print(services.postgres_url, services.redis_url)
+
+Both listen on free ports of 127.0.0.1 and ask for a password made for this run. Their files are in the folder, and
+they are gone when the block is left, or when our process is. Nothing is installed and no service of the machine's
+own is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from local_airflow import LOOPBACK, MARK, end_processes, kill_tree, reserved_port, warden
+
+INSTALL = "apt-get install --yes --no-install-recommends postgresql redis-server"
+USER = "airflow"
+
+# Debian keeps PostgreSQL's commands out of PATH, one folder for each version.
+DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
+# PostgreSQL refuses to run as root; the first is made by its package, the second is everywhere.
+NOT_ROOT = ("postgres", "nobody")
+
+START_SECONDS = 60.0
+STOP_SECONDS = 10.0
+POLL_SECONDS = 0.05
+
+# Nothing here outlives the run, so nothing has to survive a power cut; and every byte stays in the folder.
+POSTGRES_OPTIONS = {
+    "listen_addresses": LOOPBACK,
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "dynamic_shared_memory_type": "mmap",
+}
+
+
+class ServiceError(RuntimeError):
+    """A service is missing or did not start; the message says what to do, or holds what it said."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """Where the two are, passwords included."""
+
+    postgres_url: str
+    redis_url: str
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(cls, folder: Path) -> Iterator[Services]:
+        """Start both in this folder, and end them when the block is left.
+
+        :raises ServiceError: if one is missing or does not start
+        """
+        require_services()
+        folder = folder.resolve()
+        # What is left of us if we are killed.
+        with warden(folder), contextlib.ExitStack() as undo:
+            undo.callback(end_processes, folder)
+            yield cls(postgres_url=undo.enter_context(_postgres(folder)), redis_url=undo.enter_context(_redis(folder)))
+
+
+def missing_services() -> list[str]:
+    """Return which commands this machine lacks."""
+    commands = {name: _postgres_command(name) for name in ("initdb", "postgres")}
+    commands["redis-server"] = shutil.which("redis-server")
+    return [name for name, path in commands.items() if path is None]
+
+
+def require_services() -> None:
+    """Say what is missing and how to get it.
+
+    :raises ServiceError: if anything is
+    """
+    if missing := missing_services():
+        raise ServiceError(
+            f"This machine has no {', no '.join(missing)}. Nothing was started. "
+            f"On Debian and Ubuntu, as root: {INSTALL}"
+        )
+
+
+def _postgres_command(name: str) -> str | None:
+    def version(folder: Path) -> list[int]:
+        return [int(number) for number in re.findall(r"\d+", folder.parent.name)]
+
+    folders = sorted(DEBIAN_POSTGRES.glob("*/bin"), key=version, reverse=True)
+    places = os.pathsep.join([*map(str, folders), os.environ.get("PATH", os.defpath)])
+    return shutil.which(name, path=places)
+
+
+@contextlib.contextmanager
+def _postgres(folder: Path) -> Iterator[str]:
+    import psycopg
+
+    owner = _other_than_root()
+    home, data = folder / "postgres", folder / "postgres" / "data"
+    home.mkdir(mode=0o700)
+    password = secrets.token_urlsafe(16)
+    password_file = home / "password"
+    password_file.touch(mode=0o600)
+    password_file.write_text(password)
+    if owner:
+        # The folder itself stays ours; another user may only pass through it.
+        folder.chmod(folder.stat().st_mode | 0o011)
+        for path in (home, password_file):
+            os.chown(path, owner.pw_uid, owner.pw_gid)
+
+    initdb = [
+        *(str(_postgres_command("initdb")), "--pgdata", str(data), "--username", USER, "--pwfile", str(password_file)),
+        *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions"),
+    ]
+    made = subprocess.run(
+        initdb, **_as(owner, home), env=_environment(folder), capture_output=True, text=True, check=False
+    )
+    if made.returncode:
+        raise ServiceError(f"initdb ended with {made.returncode}.\n{made.stdout}{made.stderr}")
+
+    with reserved_port() as port:
+        url = f"postgresql+psycopg://{USER}:{password}@{LOOPBACK}:{port}/postgres"
+        options = [part for name, value in POSTGRES_OPTIONS.items() for part in ("-c", f"{name}={value}")]
+        command = [str(_postgres_command("postgres")), "-D", str(data), "-p", str(port), *options]
+
+        def answers() -> bool:
+            try:
+                psycopg.connect(url.replace("+psycopg", ""), connect_timeout=5).close()
+            except psycopg.OperationalError:
+                return False
+            return True
+
+        # SIGINT is its "fast shutdown": it ends its sessions instead of waiting for them.
+        with _service(folder, "postgres", command, answers, stop=signal.SIGINT, owner=owner):
+            yield url
+
+
+@contextlib.contextmanager
+def _redis(folder: Path) -> Iterator[str]:
+    import redis
+
+    home = folder / "redis"
+    home.mkdir(mode=0o700)
+    password = secrets.token_urlsafe(16)
+    with reserved_port() as port:
+        settings = home / "redis.conf"
+        settings.touch(mode=0o600)
+        settings.write_text(
+            f"bind {LOOPBACK}\nport {port}\nrequirepass {password}\ndir {home}\n"
+            # Its title would be written over the environment that tells whose it is.
+            'save ""\nappendonly no\nset-proc-title no\n'
+        )
+        url = f"redis://:{password}@{LOOPBACK}:{port}/0"
+
+        def answers() -> bool:
+            try:
+                with redis.Redis.from_url(url) as client:
+                    return bool(client.ping())
+            except (redis.ConnectionError, redis.BusyLoadingError):
+                return False
+
+        with _service(folder, "redis", [str(shutil.which("redis-server")), str(settings)], answers):
+            yield url
+
+
+@contextlib.contextmanager
+def _service(
+    folder: Path,
+    name: str,
+    command: Sequence[str],
+    answers: Callable[[], bool],
+    *,
+    stop: signal.Signals = signal.SIGTERM,
+    owner: pwd.struct_passwd | None = None,
+) -> Iterator[None]:
+    home, log_path = folder / name, folder / f"{name}.log"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            **_as(owner, home),
+            env=_environment(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # A Ctrl-C at the terminal is for us, who end it last.
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not answers():
+            if process.poll() is not None or time.monotonic() > deadline:
+                said = log_path.read_text(errors="replace")[-4000:]
+                raise ServiceError(f"{name} did not start: {' '.join(command)}\n{said}")
+            time.sleep(POLL_SECONDS)
+        yield
+    finally:
+        process.send_signal(stop)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            kill_tree(psutil.Process(process.pid))
+            process.wait()
+
+
+def _other_than_root() -> pwd.struct_passwd | None:
+    """Return whom PostgreSQL runs as, None for ourselves."""
+    if os.geteuid() != 0:
+        return None
+    known = {user.pw_name: user for user in pwd.getpwall()}
+    return next(known[name] for name in NOT_ROOT if name in known)
+
+
+def _as(owner: pwd.struct_passwd | None, home: Path) -> dict[str, object]:
+    # Our own working directory may be closed to that user.
+    who = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []} if owner else {}
+    return {"cwd": home, **who}
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    # PGHOST, PGDATA and their like are the developer's own business.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    return {**kept, MARK: str(folder), "LC_ALL": "C"}
