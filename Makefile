@@ -6,7 +6,7 @@ CONSTRAINTS := constraints/airflow-3.3.txt
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo chaos lint bench clean
+.PHONY: help test demo chaos cluster lint bench clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -20,6 +20,10 @@ demo: $(READY)  ## Ring four simulated customers through a real Airflow; KEEP=1 
 N ?= 50
 chaos: $(READY)  ## Disturb N random runs on a real scheduler and count rings (N=50; SEED=... repeats one)
 	$(BIN)/python dev/chaos.py --rounds $(N) $(if $(SEED),--seed $(SEED))
+
+CALLS ?= 400
+cluster: $(READY)  ## Make CALLS=400 calls with four tokens on a Celery cluster, kill a worker half way, count rings
+	$(BIN)/python dev/cluster.py --calls $(CALLS)
 
 lint: $(READY)  ## Check style and types
 	$(BIN)/ruff format --check .
@@ -36,5 +40,5 @@ $(READY): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one with make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable '.[dev,cluster]'
 	@touch $@

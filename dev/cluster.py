@@ -1,0 +1,495 @@
+"""A whole Airflow cluster on one machine: two schedulers, two Celery workers, PostgreSQL, Redis, and four tokens.
+
+    python dev/cluster.py --calls 400 [--measured 20]
+
+It measures calls per minute through one, two and four lanes, then makes `--calls` calls through all four. Half way,
+while a phone rings, the worker that makes that call is killed with everything below it, and later replaced. Last,
+tasks are cleared while they call, and one call takes so long that Redis delivers its task a second time. What must
+hold is told by the simulator, not by Airflow:
+
+- No phone rang twice.
+- A token was used by one request at a time, worker lost or not. (Not where a task is cleared: Airflow gives its slot
+  away while the process that holds it lives on.)
+- A call that succeeded returns the conn_id of a call that rang that very phone.
+- A call that was not accepted says why in its task's log: it was not made, or its outcome is unknown.
+
+The exit status is 1 if any of that did not hold, or if anything failed to start. PostgreSQL and Redis are the
+machine's own packages; everything listens on free ports of 127.0.0.1, lives in a temporary directory and is gone
+afterwards, however this ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import json
+import secrets
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import requests
+from chaos import QUICK_REACTIONS, SAYS_NO_RING, SAYS_UNKNOWN
+from cluster_calls import DAG_ID, LANES, calls_task
+from local_airflow import (
+    API_SERVER,
+    DAG_PROCESSOR,
+    FINISHED,
+    SCHEDULER,
+    Component,
+    LocalAirflow,
+    LocalAirflowError,
+    Refused,
+    TaskInstance,
+    is_alive,
+)
+from services import ServiceError, Services
+
+from airflow_provider_wolkvox.simulator import Simulator
+
+HERE = Path(__file__).resolve().parent
+DAG_FILES = (HERE / "cluster_calls.py", HERE / "cluster_dags.py")
+SERVER = "0042"
+
+# The server's time for a call: long enough that two requests let through together would meet.
+SERVER_SECONDS = 0.2
+# How long the answer is held back of a call whose worker is killed, or whose task is cleared, while the phone rings.
+FLIGHT_SECONDS = 8.0
+# Redis's messages are delivered again if no worker has finished them for so long; Airflow's own is a day. A worker
+# looks for them every 100 s by default, here every 2 s, so a call of the longer time is delivered twice meanwhile.
+VISIBILITY_SECONDS = 10
+LOOKS_EVERY_SECONDS = 2
+OUTLASTING_SECONDS = 20.0
+TOTAL_TIMEOUT = 45.0
+SAYS_DELIVERED_TWICE = "ignoring redelivered message"
+
+# A second scheduler and Celery's workers, with options that 3.0 to 3.3 share.
+SECOND_SCHEDULER = Component("scheduler-2", SCHEDULER.command, job=SCHEDULER.job)
+CONCURRENCY = len(LANES)
+
+
+def worker(number: int) -> Component:
+    """Return a Celery worker that can serve all lanes by itself."""
+    name = f"worker-{number}"
+    command = ("celery", "worker", "--skip-serve-logs", "--concurrency", str(CONCURRENCY), "--celery-hostname", name)
+    return Component(name, command, ready=f"{name} ready.")
+
+
+WORKERS = (worker(1), worker(2))
+REPLACEMENT = worker(3)
+COMPONENTS = (API_SERVER, SCHEDULER, SECOND_SCHEDULER, DAG_PROCESSOR, *WORKERS)
+
+# A call takes about 1.5 s; a lost worker is noticed after 15 s.
+PATIENCE_PER_CALL = 6.0
+PATIENCE = 240.0
+
+
+@dataclass(frozen=True)
+class End:
+    """How one call ended: `accepted`, `unknown`, `not made`; or `silent`, `lost`, which must not be."""
+
+    lane: str
+    phone: str
+    end: str
+    wrong: str = ""
+
+
+@dataclass(frozen=True)
+class LaneResult:
+    """What became of one lane's calls, and what the simulator saw of its token."""
+
+    lane: str
+    calls: int
+    ends: Counter[str]
+    rings: int
+    at_once: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one run."""
+
+    name: str
+    lanes: tuple[LaneResult, ...]
+    calls_per_minute: float
+    violations: tuple[str, ...]
+
+    @property
+    def ends(self) -> Counter[str]:
+        return sum((lane.ends for lane in self.lanes), Counter())
+
+    @property
+    def calls(self) -> int:
+        return sum(lane.calls for lane in self.lanes)
+
+    @property
+    def rings(self) -> int:
+        return sum(lane.rings for lane in self.lanes)
+
+    @property
+    def at_once(self) -> int:
+        return max(lane.at_once for lane in self.lanes)
+
+
+class Cluster:
+    """The cluster and its judge: runs are made one after the other, and each phone belongs to one run."""
+
+    def __init__(self, airflow: LocalAirflow, simulator: Simulator) -> None:
+        self.airflow = airflow
+        self.simulator = simulator
+        self._runs = itertools.count(1)
+        self._rings: Counter[str] = Counter()
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(cls, tell: Callable[[str], None] = lambda step: None) -> Iterator[Cluster]:
+        """Start everything, in a temporary directory; end everything and remove it when the block is left.
+
+        :raises ServiceError: if PostgreSQL or Redis is missing or does not start
+        :raises LocalAirflowError: if anything of Airflow does not start
+        """
+        with contextlib.ExitStack() as undo:
+            folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="airflow-cluster-")))
+            places = {name: folder / name for name in ("services", "airflow")}
+            for place in places.values():
+                place.mkdir()
+            # Nothing secret is readable below; PostgreSQL's own user has to pass through.
+            folder.chmod(0o711)
+            services = undo.enter_context(Services.running(places["services"]))
+            tell("PostgreSQL and Redis run")
+            tokens = [f"cluster-{secrets.token_hex(8)}" for _ in LANES]
+            simulator = undo.enter_context(Simulator(tokens=tokens, latency=SERVER_SECONDS, daily_quota=sys.maxsize))
+            airflow = undo.enter_context(
+                LocalAirflow(
+                    places["airflow"],
+                    DAG_FILES,
+                    env=_settings(services),
+                    parallelism=4 * len(LANES),
+                    components=COMPONENTS,
+                    start_timeout=PATIENCE,
+                )
+            )
+            tell(f"{len(COMPONENTS)} components of Airflow run: {', '.join(each.name for each in COMPONENTS)}")
+            connections = places["airflow"] / "connections.json"
+            connections.write_text(json.dumps(dict(zip(LANES, _connections(simulator), strict=True))))
+            airflow.cli("connections", "import", str(connections))
+            airflow.cli("wolkvox", "sync-pools")
+            tell(f"{len(LANES)} connections, each with its token and its pool of one slot")
+            yield cls(airflow, simulator)
+
+    # The runs
+
+    def undisturbed(self, lanes: int, calls_per_lane: int) -> Result:
+        """Make calls through some lanes and let nothing go wrong."""
+        return self._run(f"{lanes} lane{'s' if lanes > 1 else ''}", LANES[:lanes], calls_per_lane)
+
+    def worker_killed(self, calls: int, tell: Callable[[str], None] = lambda step: None) -> Result:
+        """Make calls through all lanes; half way, while a phone rings, kill the worker that makes the call."""
+
+        def kill(run_id: str, phones: Mapping[str, Sequence[str]]) -> None:
+            victim = len(phones[LANES[0]]) // 2
+            process = self._ringing(run_id, phones, LANES[0], victim)
+            name = self.airflow.component_of(process.pid)
+            if name is None:
+                raise LocalAirflowError(f"The process {process.pid}, which makes a call, is below no worker.")
+            killed = self.airflow.kill(name)
+            tell(f"{name} killed after {self.simulator.rings.total()} rings, with {len(killed) - 1} processes below it")
+            self.airflow.start(REPLACEMENT)
+            tell(f"{REPLACEMENT.name} takes its place")
+
+        each = calls // len(LANES)
+        return self._run("worker killed", LANES, each, slow={LANES[0]: {each // 2: FLIGHT_SECONDS}}, trouble=kill)
+
+    def cleared(self, calls_per_lane: int) -> Result:
+        """Clear a task in every lane while its phone rings."""
+        victim = calls_per_lane // 2
+
+        def clear(run_id: str, phones: Mapping[str, Sequence[str]]) -> None:
+            old = [self._ringing(run_id, phones, lane, victim) for lane in phones]
+            self.airflow.clear(DAG_ID, run_id, [(calls_task(lane), victim) for lane in phones])
+            self._wait_for_the_end(run_id, calls_per_lane)
+            for process in old:
+                self.airflow.wait_until(lambda gone=process: not is_alive(gone), PATIENCE, "the cleared task ends")
+
+        slow = {lane: {victim: FLIGHT_SECONDS} for lane in LANES}
+        return self._run("cleared while calling", LANES, calls_per_lane, slow=slow, trouble=clear, frees_slot=True)
+
+    def delivered_twice(self) -> Result:
+        """Make one call that takes longer than Redis waits for the end of a task."""
+
+        def require_second_delivery(run_id: str, phones: Mapping[str, Sequence[str]]) -> None:
+            before = self.second_deliveries()
+            self.airflow.wait_until(
+                lambda: self.second_deliveries() > before,
+                2 * OUTLASTING_SECONDS,
+                "Redis delivers the running task again",
+                evidence=lambda: self._states(run_id),
+            )
+
+        slow = {LANES[0]: {0: OUTLASTING_SECONDS}}
+        return self._run("delivered twice", LANES[:1], 1, slow=slow, trouble=require_second_delivery)
+
+    def second_deliveries(self) -> int:
+        """Return how many messages the workers found to be of tasks that run already."""
+        return sum(
+            self.airflow.component_log(each.name).count(SAYS_DELIVERED_TWICE) for each in (*WORKERS, REPLACEMENT)
+        )
+
+    def late_rings(self) -> list[str]:
+        """Return which phones rang twice over all runs; to be asked when all are over."""
+        self._forget_run()
+        return [f"{phone} rang {times} times in all" for phone, times in self._rings.items() if times > 1]
+
+    def _run(
+        self,
+        name: str,
+        lanes: Sequence[str],
+        calls_per_lane: int,
+        *,
+        slow: Mapping[str, Mapping[int, float]] | None = None,
+        trouble: Callable[[str, Mapping[str, Sequence[str]]], None] | None = None,
+        frees_slot: bool = False,
+    ) -> Result:
+        """Make one DAG run and judge it.
+
+        :param slow: calls whose answer is held back, lane and place in it to seconds
+        :param trouble: makes it, while the run is under way
+        :param frees_slot: whether it makes Airflow give a lane away while the process that holds it lives on
+        """
+        self._forget_run()
+        run = next(self._runs)
+        phones = {
+            lane: [f"3{LANES.index(lane) + 1}{run:03d}{call:05d}" for call in range(calls_per_lane)] for lane in lanes
+        }
+        for lane, held_back in (slow or {}).items():
+            for call, seconds in held_back.items():
+                self.simulator.fault("latency", phone=phones[lane][call], seconds=seconds)
+        run_id = self.airflow.trigger(DAG_ID, conf={"phones": phones}, run_id=f"run-{run}")
+        if trouble:
+            trouble(run_id, phones)
+        self._wait_for_the_end(run_id, calls_per_lane)
+        return self._judge(name, run_id, phones, frees_slot)
+
+    def _forget_run(self) -> None:
+        self._rings += self.simulator.rings
+        self.simulator.reset()
+
+    def _ringing(self, run_id: str, phones: Mapping[str, Sequence[str]], lane: str, call: int) -> psutil.Process:
+        """Wait until a phone rings, and return the process that makes the call."""
+        self.airflow.wait_until(
+            lambda: self.simulator.rings[phones[lane][call]] > 0,
+            PATIENCE + PATIENCE_PER_CALL * call,
+            f"call {call} of {lane} rings",
+            evidence=lambda: self._states(run_id),
+        )
+        pid = self.airflow.task_instance(DAG_ID, run_id, calls_task(lane), call).pid
+        if pid is None:
+            raise LocalAirflowError(f"Airflow knows no process of call {call} of {lane}, although its phone rings.")
+        return psutil.Process(pid)
+
+    def _wait_for_the_end(self, run_id: str, calls_per_lane: int) -> None:
+        patience = PATIENCE + PATIENCE_PER_CALL * calls_per_lane
+        self.airflow.wait_until(
+            lambda: self.airflow.run_state(DAG_ID, run_id) in FINISHED,
+            patience,
+            f"{run_id} has ended",
+            evidence=lambda: self._states(run_id),
+        )
+
+    def _states(self, run_id: str) -> Counter[tuple[str, str | None]]:
+        return Counter((task.task_id, task.state) for task in self.airflow.task_instances(DAG_ID, run_id))
+
+    # The judgement
+
+    def _judge(self, name: str, run_id: str, phones: Mapping[str, Sequence[str]], frees_slot: bool) -> Result:
+        ends = list(self._ends(run_id, phones))
+        rings, calls = self.simulator.rings, self.simulator.calls
+        at_once = {
+            lane: self.simulator.stats(token).greatest_simultaneous
+            for lane, token in zip(LANES, self.simulator.tokens, strict=True)
+        }
+        results = tuple(
+            LaneResult(
+                lane=lane,
+                calls=len(numbers),
+                ends=Counter(end.end for end in ends if end.lane == lane),
+                rings=sum(rings[phone] for phone in numbers),
+                at_once=at_once[lane],
+            )
+            for lane, numbers in phones.items()
+        )
+        expected = {phone for numbers in phones.values() for phone in numbers}
+        violations = [f"{phone} rang {times} times" for phone, times in rings.items() if times > 1]
+        violations += [f"{phone} rang, whom nobody was to call" for phone in rings.keys() - expected]
+        violations += [f"{end.phone} of {end.lane}: {end.wrong}" for end in ends if end.wrong]
+        most = 2 if frees_slot else 1
+        violations += [f"{lane} was used by {n} requests at once" for lane, n in at_once.items() if n > most]
+        # From ring to ring, so that the beginning and the end of the DAG run are not counted.
+        seconds = (calls[-1].at - calls[0].at).total_seconds() if calls else 0.0
+        return Result(name, results, 60 * (len(calls) - 1) / seconds if seconds else 0.0, tuple(violations))
+
+    def _ends(self, run_id: str, phones: Mapping[str, Sequence[str]]) -> Iterator[End]:
+        """Compare what Airflow says of each call with the phone."""
+        tasks = {(task.task_id, task.map_index): task for task in self.airflow.task_instances(DAG_ID, run_id)}
+        rang: dict[str, set[str]] = {}
+        for call in self.simulator.calls:
+            rang.setdefault(call.phone, set()).add(call.conn_id)
+        for lane, numbers in phones.items():
+            for place, phone in enumerate(numbers):
+                task = tasks.get((calls_task(lane), place))
+                yield End(lane, phone, *self._end(run_id, task, rang.get(phone, set())))
+
+    def _end(self, run_id: str, task: TaskInstance | None, rang: set[str]) -> tuple[str, str]:
+        if task is None:
+            return "lost", "Airflow has no task for this call"
+        if task.state == "success":
+            conn_id = self.airflow.xcom(DAG_ID, run_id, task.task_id, map_index=task.map_index)
+            return "accepted", "" if conn_id in rang else f"succeeded with {conn_id!r}, but these rang: {rang}"
+        if task.state != "failed":
+            return "lost", f"ended {task.state}"
+        log = self._last_log(run_id, task)
+        if any(words in log.lower() for words in SAYS_UNKNOWN):
+            return "unknown", ""
+        if any(words in log.lower() for words in SAYS_NO_RING):
+            return "not made", "its log says that no phone rang" if rang else ""
+        return "silent", f"failed without a reason in its last log:\n{log[-1500:]}"
+
+    def _last_log(self, run_id: str, task: TaskInstance) -> str:
+        try:
+            return self.airflow.task_log(DAG_ID, run_id, task.task_id, task.try_number, task.map_index)
+        except Refused:
+            return ""
+
+
+def _settings(services: Services) -> dict[str, str]:
+    return {
+        **QUICK_REACTIONS,
+        "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": services.postgres_url,
+        # psycopg does both; by default Airflow would want asyncpg as well.
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": services.postgres_url,
+        "AIRFLOW__CELERY__BROKER_URL": services.redis_url,
+        "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{services.postgres_url}",
+        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": str(VISIBILITY_SECONDS),
+        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__UNACKED_RESTORE_INTERVAL": str(LOOKS_EVERY_SECONDS),
+        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__UNACKED_RESTORE_THROTTLE": "1",
+        # A task that a killed worker had taken but not begun is put into the queue again; after 600 s by default.
+        "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "30",
+        "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
+    }
+
+
+def _connections(simulator: Simulator) -> Iterator[dict[str, str]]:
+    extra = json.dumps({"base_url": simulator.base_url, "total_timeout": TOTAL_TIMEOUT})
+    for token in simulator.tokens:
+        yield {"conn_type": "wolkvox", "host": SERVER, "password": token, "extra": extra}
+
+
+# The tables
+
+HEADS = ("run", "lane", "calls", "accepted", "unknown*", "not made*", "rings", "at once", "violations")
+
+
+def table(results: Iterable[Result]) -> str:
+    """Return what became of the calls: a line for each lane of each run, and the sums."""
+    rows: list[tuple[object, ...]] = []
+    for result in results:
+        for lane in result.lanes:
+            rows.append((result.name, lane.lane, *_numbers(lane), ""))
+        rows.append((result.name, "all", *_numbers(result), len(result.violations)))
+    return f"{_aligned(HEADS, rows)}\n* with the reason in the task's log"
+
+
+def throughput(results: Iterable[Result]) -> str:
+    """Return the calls per minute by the number of lanes."""
+    rows = [(len(result.lanes), result.calls, f"{result.calls_per_minute:.0f}") for result in results]
+    return _aligned(("lanes", "calls", "calls per minute"), rows)
+
+
+def _numbers(result: LaneResult | Result) -> tuple[int, ...]:
+    ends = result.ends
+    return (result.calls, ends["accepted"], ends["unknown"], ends["not made"], result.rings, result.at_once)
+
+
+def _aligned(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [tuple(heads), *(tuple(map(str, row)) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    return "\n".join("  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument(
+        "--calls", type=int, default=400, help="calls of the run that loses a worker (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--measured", type=int, default=20, help="calls per lane where throughput is measured (default: %(default)s)"
+    )
+    given = parser.parse_args()
+    if given.calls < 2 * len(LANES) or given.calls % len(LANES):
+        parser.error(f"--calls has to be a multiple of {len(LANES)}, the number of lanes, and two calls in each")
+    if given.measured < 2:
+        parser.error("--measured has to be at least 2: speed is measured from ring to ring")
+    end_on_signals()
+
+    began = time.monotonic()
+
+    def tell(step: str) -> None:
+        print(f"{time.monotonic() - began:6.1f} s  {step}", flush=True)
+
+    measured: list[Result] = []
+    disturbed: list[Result] = []
+    late: list[str] = []
+
+    def keep(result: Result, results: list[Result]) -> None:
+        results.append(result)
+        tell(f"{result.name}: {result.calls} calls, {result.rings} rings")
+        for violation in result.violations:
+            print(f"  VIOLATION: {violation}", flush=True)
+
+    failed = False
+    try:
+        with Cluster.running(tell) as cluster:
+            for lanes in (1, 2, len(LANES)):
+                keep(cluster.undisturbed(lanes, given.measured), measured)
+            keep(cluster.worker_killed(given.calls, tell), disturbed)
+            keep(cluster.cleared(calls_per_lane=3), disturbed)
+            keep(cluster.delivered_twice(), disturbed)
+            tell(f"Redis delivered {cluster.second_deliveries()} messages again while their tasks ran")
+            late = cluster.late_rings()
+    except KeyboardInterrupt:
+        print("Stopped; nothing is left.")
+        return 130
+    except (ServiceError, LocalAirflowError, requests.RequestException, psutil.Error) as failure:
+        print(failure, file=sys.stderr)
+        failed = True
+    for each in late:
+        print(f"VIOLATION: {each}")
+    if measured:
+        print(f"\n{throughput(measured)}\n\n{table([*measured, *disturbed])}")
+    return 1 if failed or late or any(result.violations for result in (*measured, *disturbed)) else 0
+
+
+def end_on_signals() -> None:
+    """Let `kill` and a closed terminal end this as Ctrl-C does: with everything stopped, and nothing in between."""
+    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def end(number: int, frame: object) -> None:
+        for name in names:
+            # A second Ctrl-C would break the clearing up.
+            signal.signal(name, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for name in names:
+        signal.signal(name, end)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
