@@ -5,25 +5,36 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import cluster as module
+import psutil
 import pytest
+import services
 from cluster import OUTLASTING_SECONDS, VISIBILITY_SECONDS, Cluster, table
 from cluster_calls import LANES
-from services import INSTALL, missing_services
+from local_airflow import MARK
+from services import INSTALL, ServiceError, Services, missing_services
 
-pytestmark = [
-    pytest.mark.scheduler,
-    pytest.mark.timeout(600),
-    pytest.mark.skipif(
-        bool(missing_services()),
-        reason=f"this machine has no {', no '.join(missing_services())}: as root, {INSTALL}",
-    ),
-]
+pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(600)]
 
 CALLS = 24
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def postgres_and_redis():
+    if missing := missing_services():
+        pytest.skip(f"this machine has no {', no '.join(missing)}: as root, {INSTALL}")
+
+
+@pytest.fixture(scope="module")
+def cluster(postgres_and_redis):
     with Cluster.running() as cluster:
         yield cluster
         assert cluster.late_rings() == []
@@ -63,3 +74,46 @@ def test_no_phone_rings_twice_when_redis_delivers_its_task_twice(cluster):
 
     assert cluster.second_deliveries() > before
     assert (result.ends["accepted"], result.rings, result.at_once) == (1, 1, 1)
+
+
+def test_a_machine_without_the_services_is_told_how_to_get_them(monkeypatch, tmp_path):
+    monkeypatch.setattr(services, "DEBIAN_POSTGRES", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(ServiceError, match="no initdb, no postgres, no redis-server") as told:
+        Services.running(tmp_path).__enter__()
+
+    assert INSTALL in str(told.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGTERM])
+def test_nothing_is_left_running_or_on_disk_when_the_cluster_is_ended(postgres_and_redis, blow):
+    # Not pytest's own folder, which is closed to PostgreSQL's user.
+    folder = Path(tempfile.mkdtemp())
+    try:
+        folder.chmod(0o711)
+        command = [sys.executable, module.__file__]
+        with subprocess.Popen(
+            command, env={**os.environ, "TMPDIR": str(folder)}, stdout=subprocess.PIPE, text=True
+        ) as ended:
+            assert "PostgreSQL and Redis run" in ended.stdout.readline()
+            ended.send_signal(blow)
+            assert ended.wait(timeout=60) == 130
+
+        assert list(folder.iterdir()) == []
+        assert below(folder) == []
+    finally:
+        shutil.rmtree(folder)
+
+
+def below(folder: Path) -> list[psutil.Process]:
+    """Return the processes whose mark names a place in the folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK, "").startswith(str(folder)):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
