@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_wolkvox.batch import Agent, Batch, Call, Flag, Limits, Made, Outcome, Stop, in_words
 from airflow_provider_wolkvox.calling.lateness import instant
+from airflow_provider_wolkvox.calling.phone import same_customer_key
 from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, require_lane
 from airflow_provider_wolkvox.ledger import BatchLedger, State, may_have_forgotten
@@ -158,7 +159,7 @@ class AuxCallBatchOperator(CallingOperator):
                 batch.run()
             except Stop as stopped:
                 stop = stopped
-            self._look_up(batch, world)
+            self._look_up(batch, world, pausing=stop is None)
         result = self._tell(batch, context)
         if stop:
             raise (AirflowFailException if stop.final else AirflowException)(
@@ -199,13 +200,14 @@ class AuxCallBatchOperator(CallingOperator):
                 why = ""
             except ValueError as wrong:
                 call, why = Call(index, "", f"no number, {index}", shown), str(wrong)
-            if not why and call.phone[-10:] in seen:
-                why = f"calls[{seen[call.phone[-10:]]}] is to the same number"
+            customer = same_customer_key(call.phone)
+            if not why and customer in seen:
+                why = f"calls[{seen[customer]}] is to the same number"
             calls.append(call)
             if why:
                 skipped[call] = Outcome(Made.SKIPPED, now, reason=why)
             else:
-                seen[call.phone[-10:]] = index
+                seen[customer] = index
         return calls, skipped
 
     def _limits(self) -> Limits:
@@ -230,7 +232,7 @@ class AuxCallBatchOperator(CallingOperator):
             f", about {timedelta(seconds=round(left / rate))} left" if rate and left else "",
         )
 
-    def _look_up(self, batch: Batch, world: _World) -> None:
+    def _look_up(self, batch: Batch, world: _World, *, pausing: bool) -> None:
         """Look for the calls in doubt; have the task run again for those that may still appear in the reports."""
         if self.on_unknown != "look_up":
             return
@@ -246,7 +248,7 @@ class AuxCallBatchOperator(CallingOperator):
             world.write(found, [])
         now = datetime.now(UTC)
         waiting = [call for call in doubtful if call not in found and now < doubtful[call].at + self.look_up_timeout]
-        if waiting and world.remembers:
+        if waiting and world.remembers and pausing:
             self.log.info("No report shows %d calls yet. Looking again in %s.", len(waiting), self.look_up_every)
             pause_until(now + self.look_up_every)
 
@@ -333,7 +335,7 @@ class _World:
                 )
         known = {}
         for call in calls:
-            entry = entries.get(self._ledger.customer(call.phone))
+            entry = entries.get(self._customer(call))
             if entry and entry.state is State.ACCEPTED:
                 known[call] = Outcome(Made.ACCEPTED, entry.at, entry.conn_id)
             elif entry and entry.state is State.INTENT:
@@ -426,9 +428,9 @@ class _World:
         entries: dict[str, Entry] = {}
         for call, outcome in outcomes.items():
             state = _STATES.get(outcome.made, State.NOT_SENT)
-            entries[self._ledger.customer(call.phone)] = self._entry(call, state, outcome.at, outcome)
+            entries[self._customer(call)] = self._entry(call, state, outcome.at, outcome)
         for call in intents:
-            entries[self._ledger.customer(call.phone)] = self._entry(call, State.INTENT, now)
+            entries[self._customer(call)] = self._entry(call, State.INTENT, now)
         self._intended = set(intents)
         try:
             self._ledger.write(entries)
@@ -439,6 +441,10 @@ class _World:
                 "is down",
                 final=False,
             ) from None
+
+    def _customer(self, call: Call) -> str:
+        # However a list spells a number, it is the same customer's.
+        return self._ledger.customer(same_customer_key(call.phone))
 
     def _entry(self, call: Call, state: State, at: datetime, outcome: Outcome | None = None) -> Entry:
         known = {"conn_id": outcome.conn_id, "reason": outcome.reason} if outcome else {}
