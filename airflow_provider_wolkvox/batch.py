@@ -34,6 +34,10 @@ class Made(enum.StrEnum):
     LEFT = "left"
 
 
+# After which the agent may be on the phone.
+_RANG = (Made.ACCEPTED, Made.UNKNOWN)
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call that is asked for.
@@ -83,6 +87,19 @@ class Stop(Exception):
         self.final = final
 
 
+class PutOff(Exception):
+    """A call may not be made now.
+
+    :param reason: why, for people
+    :param opens: when it may be, None for never
+    """
+
+    def __init__(self, reason: str, opens: datetime | None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.opens = opens
+
+
 class Flag:
     """Tells a batch to make no further call. Without a lock, since a signal's handler may raise it."""
 
@@ -112,7 +129,11 @@ class Surroundings(Protocol):
     stopped: Flag
 
     def make(self, call: Call) -> tuple[Outcome, Stop | None]:
-        """Make one call; return what became of it, and why no further one is to be made, if so."""
+        """Make one call; return what became of it, and why no further one is to be made, if so.
+
+        :raises PutOff: nothing was sent, since it may not be made now
+        :raises Stop: nothing was sent, and no further call is to be made
+        """
 
     def closed(self, call: Call, at: datetime) -> tuple[str, datetime | None] | None:
         """Return why a call may not be made at an instant and when it may next, if ever; None if it may."""
@@ -131,7 +152,7 @@ class Surroundings(Protocol):
 class Limits:
     """How a batch goes about its calls.
 
-    :param pace: least seconds from one request to the next
+    :param pace: least seconds from one request's end to the next one's start
     :param max_calls: requests in this run of the task
     :param max_duration: how long this run may start calls
     :param max_unknown: unknown outcomes in a row that end the batch; None for any number
@@ -196,7 +217,12 @@ class Batch:
         self._unknown_in_a_row = 0
         self._agents: Mapping[str, Agent] = {}
         self._agents_read: float | None = None
+        # By this clock: when each agent was last called, in earlier runs too.
         self._called: dict[str, float] = {}
+        for call, outcome in known.items():
+            if outcome.made in _RANG:
+                at = self._began - (now() - outcome.at).total_seconds()
+                self._called[call.agent_id] = max(at, self._called.get(call.agent_id, at))
         self._busy_since: dict[str, float] = {}
         self._told = (self._began, 0)
 
@@ -230,10 +256,7 @@ class Batch:
     def _run(self, thread: ThreadPoolExecutor) -> None:
         call = self._choose_afresh()
         while call:
-            if not self._await_turn(call):
-                call = self._choose_afresh()
-                continue
-            following = None if self._limit_reached(after=1) else self._choose(after=call)
+            following = None if self._limit(after=1) else self._choose(after=call)
             looking: Future[None] | None = None
             if following and self._ahead:
                 intents = [call, following]
@@ -243,11 +266,15 @@ class Batch:
                 looking.result()
             elif following:
                 self._look_ahead([following])
-            call = following or self._choose_afresh()
+            call = following if following and self._await_turn(following) else self._choose_afresh()
 
     def _choose_afresh(self) -> Call | None:
-        """Choose the next call and look ahead at it; wait where all that is left waits for agents."""
-        while self._waiting and not self._limit_reached():
+        """Choose the next call and look ahead at it; wait for the pace, and where all that is left waits for agents."""
+        self._wait(self._next_request - self._clock())
+        while self._waiting:
+            if limit := self._limit():
+                self.ended_because = limit
+                break
             self._read_agents()
             call = self._choose()
             if call:
@@ -257,13 +284,14 @@ class Batch:
                 self._wait(self._limits.agent_poll_interval)
         return None
 
-    def _limit_reached(self, after: int = 0) -> bool:
+    def _limit(self, after: int = 0) -> str | None:
+        """Return which limit keeps this run from starting another call, once `after` more are made."""
         limits = self._limits
         if limits.max_calls is not None and self.made + after >= limits.max_calls:
-            self.ended_because = f"max_calls={limits.max_calls} is reached"
-        elif limits.max_duration is not None and self.seconds >= limits.max_duration.total_seconds():
-            self.ended_because = f"max_duration={limits.max_duration} is over"
-        return bool(self.ended_because)
+            return f"max_calls={limits.max_calls} is reached"
+        if limits.max_duration is not None and self.seconds >= limits.max_duration.total_seconds():
+            return f"max_duration={limits.max_duration} is over"
+        return None
 
     def _choose(self, after: Call | None = None) -> Call | None:
         """Take the first call out of those waiting that may be made now; None if there is none.
@@ -281,56 +309,70 @@ class Batch:
         closed = self._around.closed(call, self._now())
         if closed is None:
             return True
-        why, opens = closed
         self._waiting.remove(call)
+        self._put_off(call, *closed)
+        return False
+
+    def _put_off(self, call: Call, why: str, opens: datetime | None) -> None:
         if opens is None:
             self._note(call, Outcome(Made.SKIPPED, self._now(), reason=why))
         else:
             self.opens = opens if self.opens is None else min(self.opens, opens)
-        return False
 
     def _agent_is_free(self, call: Call, after: Call | None) -> bool:
         """Judge by the last reading whether an agent is free; the calls of one who never is are given up."""
         if not self._limits.wait_for_agents:
             return True
         agent_id = call.agent_id
-        agent, read, called = self._agents.get(agent_id), self._agents_read or 0.0, self._called.get(agent_id)
-        free = agent is not None and agent.ready and (after is None or after.agent_id != agent_id)
-        if free and agent is not None and called is not None:
-            # Ready for less time than has passed since our call: so there was a free state in between. Where the
-            # seconds are not told, a reading well after the call has to do.
-            since = read - called
-            free = since >= self._limits.agent_poll_interval if agent.seconds is None else agent.seconds < since
-        if free:
-            self._busy_since.pop(agent_id, None)
+        if after is not None and after.agent_id == agent_id:
+            return False
+        if self._was_free(agent_id):
             return True
         busy = self._clock() - self._busy_since.setdefault(agent_id, self._clock())
         if busy >= self._limits.agent_timeout.total_seconds():
             self._waiting.remove(call)
-            state = "not ready" if agent is not None else "not logged in"
+            agent = self._agents.get(agent_id)
+            state = "not logged in" if agent is None else "not ready"
+            if agent is not None and agent.ready:
+                state = "not seen free since their last call"
             why = f"agent {agent_id} was {state} for {self._limits.agent_timeout} (agent_timeout)"
             self._note(call, Outcome(Made.SKIPPED, self._now(), reason=why))
         return False
+
+    def _was_free(self, agent_id: str) -> bool:
+        """Return whether an agent was free when the states were read, and has been since our last call to them."""
+        agent, called = self._agents.get(agent_id), self._called.get(agent_id)
+        if agent is None or not agent.ready:
+            return False
+        if called is None:
+            return True
+        # Ready for less time than has passed since our call: so there was a free state in between. The seconds are
+        # whole ones, rounded down. Where they are not told, a reading well after the call has to do.
+        since = (self._agents_read or 0.0) - called
+        return since >= self._limits.agent_poll_interval if agent.seconds is None else agent.seconds + 1 < since
 
     def _read_agents(self) -> None:
         if self._limits.wait_for_agents and self._reading_is_old():
             self._agents = self._around.agents()
             self._agents_read = self._clock()
+            # Busy without a break, whoever is looked at first in the list.
+            for agent_id in [each for each in self._busy_since if self._was_free(each)]:
+                del self._busy_since[agent_id]
 
     def _reading_is_old(self) -> bool:
         read = self._agents_read
         return read is None or self._clock() - read >= self._limits.agent_poll_interval
 
     def _await_turn(self, call: Call) -> bool:
-        """Keep the pace; return whether the call may still be made after that, else put it back."""
+        """Keep the pace; return whether a call that was looked ahead at may still be made then, else put it back."""
         self._wait(self._next_request - self._clock())
-        if self._clock() - self._looked_ahead >= _LOOK_AHEAD_HOLDS:
-            self._look_ahead([call])
         self._waiting.insert(0, call)
         old = self._limits.wait_for_agents and self._reading_is_old()
-        if self._limit_reached() or old or not self._may_be_made(call):
+        if self._limit() or old or not self._may_be_made(call):
             return False
         self._waiting.remove(call)
+        if self._clock() - self._looked_ahead >= _LOOK_AHEAD_HOLDS:
+            self._look_ahead([call])
         return True
 
     def _look_ahead(self, intents: Sequence[Call]) -> None:
@@ -348,14 +390,25 @@ class Batch:
         return unwritten
 
     def _make(self, call: Call) -> None:
-        self._next_request = self._clock() + self._limits.pace
         self.made += 1
         self._in_flight = {call}
-        outcome, stop = self._around.make(call)
+        try:
+            try:
+                outcome, stop = self._around.make(call)
+            finally:
+                self._next_request = self._clock() + self._limits.pace
+        except PutOff as closed:
+            self._in_flight = set()
+            self._put_off(call, closed.reason, closed.opens)
+            return
+        except Stop:
+            self._in_flight = set()
+            raise
         self._note(call, outcome)
         self._in_flight = set()
-        self._called[call.agent_id] = self._clock()
-        self._busy_since.pop(call.agent_id, None)
+        if outcome.made in _RANG:
+            self._called[call.agent_id] = self._clock()
+            self._busy_since.pop(call.agent_id, None)
         self._unknown_in_a_row = self._unknown_in_a_row + 1 if outcome.made is Made.UNKNOWN else 0
         if stop:
             raise stop

@@ -343,11 +343,6 @@ def test_all_calls_of_a_ready_agent_are_made_in_the_end():
     assert not two_without_a_free_state(world)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="batch.py `_make` sets `_called` whatever came of the call: an agent whose phone never rang stays ready for "
-    "longer and longer, is never taken for free again, and is said to be not ready",
-)
 @pytest.mark.parametrize("made", [Made.REFUSED, Made.NOT_SENT, Made.SKIPPED])
 def test_an_agent_whose_phone_did_not_ring_gets_the_next_call(made):
     world = World()
@@ -365,11 +360,6 @@ def test_an_agent_whose_phone_did_not_ring_gets_the_next_call(made):
     assert [batch.outcomes[call].made for call in calls] == [made, Made.ACCEPTED, Made.ACCEPTED]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="batch.py `_agent_is_free`: after an accepted call that never reached the agent, all further calls of this "
-    "agent are skipped as `was not ready`, who was ready all the time",
-)
 def test_what_is_said_of_an_agent_who_was_ready_all_the_time_is_true():
     world = World(talk=(0.0, 0.0))
     # Accepted, and never seen as anything but ready.
@@ -381,11 +371,6 @@ def test_what_is_said_of_an_agent_who_was_ready_all_the_time_is_true():
     assert "was not ready" not in batch.outcomes[calls[1]].reason
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="batch.py `_agent_is_free` compares whole seconds, rounded down, with an exact length: who became ready up "
-    "to a second before our call ended is taken for free in between while their state still lags",
-)
 @given(ready_for=st.floats(0.01, 1.0), lag=st.floats(10, 40), latency=st.floats(0.0, 0.5))
 @settings(max_examples=500, deadline=None)
 def test_whole_seconds_do_not_let_a_lagging_state_pass_for_a_free_one(ready_for, lag, latency):
@@ -396,11 +381,6 @@ def test_whole_seconds_do_not_let_a_lagging_state_pass_for_a_free_one(ready_for,
     assert not two_without_a_free_state(world)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="batch.py `__init__`: `_called` starts empty in every run, so a retry takes a state that lags for a free "
-    "one; the ledger knows the agent and the moment of each call",
-)
 def test_a_retry_knows_which_agents_were_just_called():
     world = World(lag=10.0, talk=(60.0, 60.0))
     calls = calls_of(1, 1)
@@ -414,11 +394,6 @@ def test_a_retry_knows_which_agents_were_just_called():
     assert not two_without_a_free_state(world)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="batch.py `_agent_is_free`: `_busy_since` of an agent further down the list stands still while others are "
-    "called, so who was ready in between and is busy again for a moment loses all calls at once",
-)
 def test_an_agent_is_not_given_up_for_being_busy_twice():
     world = World(latency=20.0, talk=(0.0, 0.0))
     # In front of the list those who are free from now on, so that for an hour nobody looks at the agent behind them,
@@ -433,11 +408,6 @@ def test_an_agent_is_not_given_up_for_being_busy_twice():
     assert batch.outcomes[behind].made is Made.ACCEPTED, batch.outcomes[behind].reason
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="batch.py `_await_turn`: a reading that is old again before its turn is thrown away, for ever; "
-    "agent_poll_interval=0, or a ledger slower than it, reads the agents without end and makes no call",
-)
 @pytest.mark.parametrize(("interval", "slow_ledger"), [(0.0, 0.0), (1.0, 1.0)])
 def test_a_reading_that_ages_fast_does_not_keep_the_batch_from_its_end(interval, slow_ledger):
     world = World(slow_ledger=slow_ledger, most_steps=2_000)
@@ -450,11 +420,6 @@ def test_a_reading_that_ages_fast_does_not_keep_the_batch_from_its_end(interval,
         pytest.fail(f"{world.readings} readings of the agents, {len(world.made)} calls")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="batch.py `run`: when `make` raises, what is left is written while the thread still looks ahead; its "
-    "intents may come last, and leave in doubt what nobody rang",
-)
 @pytest.mark.parametrize("ends", ["stop", "timeout"])
 def test_the_last_write_comes_after_the_one_of_the_thread(ends):
     world = World()
@@ -481,11 +446,6 @@ def test_the_last_write_comes_after_the_one_of_the_thread(ends):
     assert len(_in_doubt(world)) == (1 if ends == "timeout" else 0)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="batch.py `_limit_reached(after=1)` tells why the batch ended although its last call was made: "
-    "`ended_because` is set where nothing is left",
-)
 def test_a_batch_as_long_as_its_limit_did_not_end_because_of_it():
     world = World()
     batch = world.batch(calls_of(1, 2), Limits(wait_for_agents=False, max_calls=2))

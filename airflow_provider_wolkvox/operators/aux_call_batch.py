@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_wolkvox.batch import Agent, Batch, Call, Flag, Limits, Made, Outcome, Stop, in_words
+from airflow_provider_wolkvox.batch import Agent, Batch, Call, Flag, Limits, Made, Outcome, PutOff, Stop, in_words
 from airflow_provider_wolkvox.calling.lateness import instant
 from airflow_provider_wolkvox.calling.phone import same_customer_key
 from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from airflow_provider_wolkvox.calling.hours import Hours
     from airflow_provider_wolkvox.ledger import Entry
 
+# National numbers of Peru, Chile and Ecuador.
+_SHORT = (8, 9)
 _CALL_KEYS = {"agent_id", "customer_phone", "call_before"}
 _STATES = {Made.ACCEPTED: State.ACCEPTED, Made.REFUSED: State.REFUSED, Made.UNKNOWN: State.INTENT}
 
@@ -51,7 +53,7 @@ class AuxCallBatchOperator(CallingOperator):
         state in between: the states of all are read with one request; default True
     :param agent_poll_interval: least time between two such requests, and how long one is relied on; default 15 seconds
     :param agent_timeout: how long an agent may stay busy before their calls are skipped; default 10 minutes
-    :param pace: least time from one call to the next; default none
+    :param pace: least time from one call's answer to the next call; default none
     :param max_calls: how many calls to make in this run; default None, all
     :param max_duration: how long to start calls in this run; default None, any time
     :param stop_on: which outcomes end the batch besides those above: `"refused"`, `"unknown"`; default none
@@ -129,8 +131,8 @@ class AuxCallBatchOperator(CallingOperator):
             length = arguments.get(name)
             if length is not None:
                 require_timedelta(length, name)
-                if length < timedelta(0):
-                    raise ValueError(f"{name}={length!r} is negative")
+                if length < timedelta(0) or (not length and name != "pace"):
+                    raise ValueError(f"{name}={length!r} is not more than nothing")
         for name in ("max_calls", "max_unknown"):
             number = arguments.get(name)
             if number is not None and (not isinstance(number, int) or number < 1):
@@ -159,12 +161,17 @@ class AuxCallBatchOperator(CallingOperator):
                 batch.run()
             except Stop as stopped:
                 stop = stopped
-            self._look_up(batch, world, pausing=stop is None)
-        result = self._tell(batch, context)
-        if stop:
-            raise (AirflowFailException if stop.final else AirflowException)(
-                f"The batch ended early: {stop.reason}. {_counted(batch)}. Run again, the task goes on where it was."
-            )
+            # What has ended on purpose does not go on after a pause.
+            self._look_up(batch, world, pausing=not batch.ended_because)
+        try:
+            result = self._tell(batch, context)
+        finally:
+            # Whatever kept it from being told.
+            if stop:
+                raise (AirflowFailException if stop.final else AirflowException)(
+                    f"The batch ended early: {stop.reason}. {_counted(batch)}. Run again, the task goes on where it "
+                    "was."
+                )
         self._pause_if_it_helps(batch, world)
         return result
 
@@ -185,6 +192,7 @@ class AuxCallBatchOperator(CallingOperator):
         calls: list[Call] = []
         skipped: dict[Call, Outcome] = {}
         seen: dict[str, int] = {}
+        longer: dict[str, int] = {}
         for index, given in enumerate(self.calls):
             if not isinstance(given, Mapping) or not {"agent_id", "customer_phone"} <= set(given) <= _CALL_KEYS:
                 raise ValueError(
@@ -201,13 +209,15 @@ class AuxCallBatchOperator(CallingOperator):
             except ValueError as wrong:
                 call, why = Call(index, "", f"no number, {index}", shown), str(wrong)
             customer = same_customer_key(call.phone)
-            if not why and customer in seen:
-                why = f"calls[{seen[customer]}] is to the same number"
+            same = _earlier(customer, seen, longer)
+            if not why and same is not None:
+                why = f"calls[{same}] is to the same number"
             calls.append(call)
             if why:
                 skipped[call] = Outcome(Made.SKIPPED, now, reason=why)
             else:
                 seen[customer] = index
+                longer |= {customer[-digits:]: index for digits in _SHORT if len(customer) > digits}
         return calls, skipped
 
     def _limits(self) -> Limits:
@@ -239,7 +249,7 @@ class AuxCallBatchOperator(CallingOperator):
         doubtful = {call: each for call, each in batch.outcomes.items() if each.made is Made.UNKNOWN}
         found = {}
         for call, outcome in doubtful.items():
-            reported = self.find_call(call.agent_id, call.phone, outcome.at)
+            reported = self.find_call(world.asked_of.get(call, call.agent_id), call.phone, outcome.at)
             if reported:
                 self.log.info("Call %d was made: report %s shows it.", call.index, reported.report)
                 found[call] = Outcome(Made.ACCEPTED, outcome.at, conn_id=reported.conn_id)
@@ -272,11 +282,7 @@ class AuxCallBatchOperator(CallingOperator):
         ]
         self.log.info("%s%s.", _counted(batch), f": {batch.ended_because}" if batch.ended_because else "")
         if self.do_xcom_push:
-            left = [
-                {"agent_id": call.agent_id, "customer_phone": call.phone}
-                for call in batch.calls
-                if call not in batch.outcomes
-            ]
+            left = [_asked_for(call) for call in batch.calls if call not in batch.outcomes]
             context["ti"].xcom_push(key="summary", value=summary)
             context["ti"].xcom_push(key="left", value=left)
         if self.report_path:
@@ -307,6 +313,7 @@ class _World:
         self._context = context
         store: Any = context.get("task_state_store")
         self._ledger = BatchLedger(store, context["ti"].try_number, task.ledger_retention)
+        self.asked_of: dict[Call, str] = {}
         self._intended: set[Call] = set()
         self._hours: Hours | None = None
         if not task.phone_zones:
@@ -341,6 +348,14 @@ class _World:
             elif entry and entry.state is State.INTENT:
                 reason = entry.reason or f"try {entry.try_number} ended while the call was made, or about to be"
                 known[call] = Outcome(Made.UNKNOWN, entry.at, reason=reason)
+                self.asked_of[call] = entry.agent_id
+            elif entry and entry.state is State.REFUSED and entry.try_number == self._context["ti"].try_number:
+                # Before a pause of this very try; a later one asks again.
+                known[call] = Outcome(Made.REFUSED, entry.at, reason=entry.reason)
+        ours = {self._customer(call) for call in calls}
+        for customer, entry in entries.items():
+            if entry.state is State.INTENT and customer not in ours:
+                task.log.warning("A call of an earlier run, to a customer who left the list, is in doubt: %s", entry)
         if known:
             task.log.info(
                 "%d of %d calls were made in earlier runs, or may have been: these are not made.",
@@ -363,13 +378,11 @@ class _World:
         def last_look() -> None:
             closed = self.closed(call, datetime.now(UTC))
             if closed:
-                raise _NotNow(closed[0])
+                raise PutOff(*closed)
 
         sent_at = datetime.now(UTC)
         try:
             made = self._task.hook.aux_call(call.agent_id, call.phone, before_sending=last_look)
-        except _NotNow as closed:
-            return Outcome(Made.SKIPPED, sent_at, reason=str(closed)), None
         except NotSent as failure:
             return Outcome(Made.NOT_SENT, sent_at, reason=failure.why), Stop(str(failure), final=False)
         except (TokenBusy, ApiUnavailable) as failure:
@@ -407,17 +420,25 @@ class _World:
         return why, None if task.outside_hours == "skip" else opens
 
     def look_ahead(self, outcomes: Mapping[Call, Outcome], intents: Sequence[Call]) -> None:
-        if outcomes or not self._intended.issuperset(intents):
-            self.write(outcomes, intents)
-        if not intents:
-            return
         try:
+            # Before the write, which else might go over what another process of this task has written.
             self._task.require_running(self._context)
         except AirflowFailException as lost:
+            self._save(outcomes)
             raise Stop(str(lost), final=True) from None
-        stopped = self._task.switched_off()
-        if stopped:
-            raise Stop(stopped, final=True)
+        if intents:
+            stopped = self._task.switched_off()
+            if stopped:
+                raise Stop(stopped, final=True)
+        if outcomes or not self._intended.issuperset(intents):
+            self.write(outcomes, intents)
+
+    def _save(self, outcomes: Mapping[Call, Outcome]) -> None:
+        """Have the ledger know the accepted calls, if it still takes it, and leave all else as others wrote it."""
+        accepted = {call: outcome for call, outcome in outcomes.items() if outcome.made is Made.ACCEPTED}
+        if accepted:
+            self._ledger.read()
+            self.write(accepted, [])
 
     def write(self, outcomes: Mapping[Call, Outcome], intents: Sequence[Call]) -> None:
         """Write to the ledger, with one message.
@@ -463,8 +484,21 @@ class _World:
         return {agent.agent_id: Agent(agent.status.upper() == "READY", agent.seconds) for agent in now}
 
 
-class _NotNow(Exception):
-    """The last look found that a call may not be made any more."""
+def _earlier(customer: str, seen: Mapping[str, int], longer: Mapping[str, int]) -> int | None:
+    """Return the place of an earlier call to a customer: a short number is also that of a longer one that ends in it.
+
+    :param seen: the places of the numbers before
+    :param longer: the places of those that end in so many digits
+    """
+    short = [seen.get(customer[-digits:]) for digits in _SHORT if len(customer) > digits]
+    places = [seen.get(customer), longer.get(customer) if len(customer) in _SHORT else None, *short]
+    return next((place for place in places if place is not None), None)
+
+
+def _asked_for(call: Call) -> dict[str, str]:
+    """Return a call as the next batch takes it."""
+    asked = {"agent_id": call.agent_id, "customer_phone": call.phone}
+    return asked if call.call_before is None else {**asked, "call_before": call.call_before.isoformat()}
 
 
 def _counted(batch: Batch) -> str:

@@ -26,14 +26,6 @@ def again(make, server, **how):
     return run_try(make, server, **how)
 
 
-PAUSES = pytest.mark.xfail(
-    strict=True,
-    reason="aux_call_batch.py `execute`: `_look_up` pauses the task before the stop or the limit is told, and the run "
-    "after the pause goes on calling",
-)
-
-
-@PAUSES
 @pytest.mark.parametrize(
     ("limits", "most"),
     [({"stop_on": ["unknown"]}, 3), ({"max_unknown": 2}, 4), ({"max_calls": 3}, 3)],
@@ -51,10 +43,6 @@ def test_a_pause_for_a_look_up_is_no_way_around_a_limit(simulator, wolkvox_conne
     assert sum(simulator.rings.values()) <= most
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="aux_call_batch.py `execute`: a pause for a look-up swallows why the batch ended early; no log tells",
-)
 def test_why_a_batch_ended_is_said_although_it_pauses(simulator, wolkvox_connection, server, everything_said):
     simulator.fault("drop_after_ringing", api="aux_call", after=1, times=1)
     simulator.fault("quota", api="aux_call", after=3, times=None)
@@ -64,11 +52,6 @@ def test_why_a_batch_ended_is_said_although_it_pauses(simulator, wolkvox_connect
     assert "quota" in said.lower() or "TOKEN LIMIT" in said.upper()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="aux_call_batch.py `execute`: a report that cannot be written raises in place of the final stop, so Airflow "
-    "retries the task, and the retry goes on calling",
-)
 def test_a_report_that_cannot_be_written_is_no_way_around_a_limit(simulator, wolkvox_connection, server, tmp_path):
     (tmp_path / "file").write_text("")
     simulator.fault("drop_after_ringing", api="aux_call", after=2, times=None)
@@ -76,11 +59,6 @@ def test_a_report_that_cannot_be_written_is_no_way_around_a_limit(simulator, wol
     assert run.state == "failed"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="aux_call_batch.py `known`: what was refused or skipped in this very try is asked for again after each "
-    "pause, a request each",
-)
 def test_what_was_refused_is_not_asked_for_again_after_each_pause(simulator, wolkvox_connection, server):
     simulator.remove_agent("10003")
     simulator.fault("drop_after_ringing", api="aux_call", times=1)
@@ -124,12 +102,6 @@ def test_what_is_left_keeps_the_instant_from_which_it_is_too_late(simulator, wol
     assert run.xcoms["left"] == calls[1:]
 
 
-test_what_is_left_keeps_the_instant_from_which_it_is_too_late = pytest.mark.xfail(
-    strict=True,
-    reason="aux_call_batch.py `_tell`: `left` drops `call_before`, so the next batch rings customers who are too late",
-)(test_what_is_left_keeps_the_instant_from_which_it_is_too_late)
-
-
 # Hours
 
 
@@ -170,29 +142,19 @@ def test_hours_that_close_at_any_moment_have_the_rest_wait_and_rung_once(simulat
     assert set(simulator.rings) == {phone for phone in told if told[phone] == "accepted"}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="aux_call_batch.py `make`: hours that close between the choice and the request make the call `skipped` for "
-    "good, although outside_hours is `wait`",
-)
 def test_hours_that_close_right_before_a_request_have_the_call_wait_as_well(simulator, wolkvox_connection, server):
     doors = Doors()
-    # Asked when the call is chosen, when its turn comes, and for the last time with the connection at hand.
-    doors.after = 2
+    # Asked when the call is chosen, and for the last time with the connection at hand.
+    doors.after = 1
     run = run_try(batch(calls=CALLS[:1], calling_hours=doors), server)
     assert not simulator.rings
     assert run.state == "up_for_reschedule"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="aux_call_batch.py `make`: with outside_hours='fail' the last look raises `Stop` out of `make`, so the "
-    "intent of a call that was certainly not sent stands for ever: `unknown`, and never made",
-)
 @pytest.mark.parametrize("outside_hours", ["fail"])
 def test_a_last_look_that_fails_the_batch_leaves_no_doubt(simulator, wolkvox_connection, server, outside_hours):
     doors = Doors()
-    doors.after = 3
+    doors.after = 2
     make = batch(calls=CALLS[:2], calling_hours=doors, outside_hours=outside_hours)
     run = run_try(make, server, retries=1)
     assert run.state == "failed"
