@@ -22,7 +22,7 @@ chaos: $(READY)  ## Disturb N random runs on a real scheduler and count rings (N
 	$(BIN)/python dev/chaos.py --rounds $(N) $(if $(SEED),--seed $(SEED))
 
 CALLS ?= 400
-cluster: $(READY)  ## Make CALLS=400 calls with four tokens on a Celery cluster, kill a worker half way, count rings
+cluster: $(READY)  ## Call CALLS=400 customers with four tokens on a Celery cluster, kill a worker half way, count rings
 	$(BIN)/python dev/cluster.py --calls $(CALLS)
 
 lint: $(READY)  ## Check style and types

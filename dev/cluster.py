@@ -2,16 +2,18 @@
 
     python dev/cluster.py --calls 400 [--measured 20]
 
-It measures calls per minute through one, two and four lanes, then makes `--calls` calls through all four. Half way,
-while a phone rings, the worker that makes that call is killed with everything below it, and later replaced. Last,
-tasks are cleared while they call, and one call takes so long that Redis delivers its task a second time. What must
-hold is told by the simulator, not by Airflow:
+It measures calls per minute through one, two and four lanes, with a task for each call and with a task for each
+lane. Then it makes `--calls` calls through all four lanes, a task for each lane; half way, while a phone rings, the
+worker that makes that call is killed with everything below it, and later replaced. The same with `--mapped` calls, a
+task for each. Last, tasks are cleared while they call, and one call takes so long that Redis delivers its task a second
+time. What must hold is told by the simulator, not by Airflow:
 
 - No phone rang twice.
 - A token was used by one request at a time, worker lost or not. (Not where a task is cleared: Airflow gives its slot
   away while the process that holds it lives on.)
 - A call that succeeded returns the conn_id of a call that rang that very phone.
-- A call that was not accepted says why in its task's log: it was not made, or its outcome is unknown.
+- A call that was not accepted says why, in its task's log or its batch's result: it was not made, or its outcome is
+  unknown.
 
 The exit status is 1 if any of that did not hold, or if anything failed to start. PostgreSQL and Redis are the
 machine's own packages; everything listens on free ports of 127.0.0.1, lives in a temporary directory and is gone
@@ -33,11 +35,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import requests
 from chaos import QUICK_REACTIONS, SAYS_NO_RING, SAYS_UNKNOWN
-from cluster_calls import DAG_ID, LANES, calls_task
+from cluster_calls import BATCH, LANES, MAPPED, calls_task
 from local_airflow import (
     API_SERVER,
     DAG_PROCESSOR,
@@ -83,12 +86,14 @@ def worker(number: int) -> Component:
 
 
 WORKERS = (worker(1), worker(2))
-REPLACEMENT = worker(3)
 COMPONENTS = (API_SERVER, SCHEDULER, SECOND_SCHEDULER, DAG_PROCESSOR, *WORKERS)
 
-# A call takes about 1.5 s; a lost worker is noticed after 15 s.
+# A call by a task of its own takes about 1.5 s; a lost worker is noticed after 15 s.
 PATIENCE_PER_CALL = 6.0
 PATIENCE = 240.0
+
+# Each lane's customers.
+Phones = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,7 @@ class Result:
     """What became of one run."""
 
     name: str
+    dag_id: str
     lanes: tuple[LaneResult, ...]
     calls_per_minute: float
     violations: tuple[str, ...]
@@ -145,6 +151,7 @@ class Cluster:
         self.airflow = airflow
         self.simulator = simulator
         self._runs = itertools.count(1)
+        self._workers = list(WORKERS)
         self._rings: Counter[str] = Counter()
 
     @classmethod
@@ -159,8 +166,8 @@ class Cluster:
             folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="airflow-cluster-")))
             places = {name: folder / name for name in ("services", "airflow")}
             for place in places.values():
-                place.mkdir()
-            # Nothing secret is readable below; PostgreSQL's own user has to pass through.
+                place.mkdir(mode=0o700)
+            # PostgreSQL's own user has to pass through.
             folder.chmod(0o711)
             services = undo.enter_context(Services.running(places["services"]))
             tell("PostgreSQL and Redis run")
@@ -186,61 +193,61 @@ class Cluster:
 
     # The runs
 
-    def undisturbed(self, lanes: int, calls_per_lane: int) -> Result:
+    def undisturbed(self, dag_id: str, lanes: int, calls_per_lane: int) -> Result:
         """Make calls through some lanes and let nothing go wrong."""
-        return self._run(f"{lanes} lane{'s' if lanes > 1 else ''}", LANES[:lanes], calls_per_lane)
+        return self._run("undisturbed", dag_id, LANES[:lanes], calls_per_lane)
 
-    def worker_killed(self, calls: int, tell: Callable[[str], None] = lambda step: None) -> Result:
+    def worker_killed(self, dag_id: str, calls: int, tell: Callable[[str], None] = lambda step: None) -> Result:
         """Make calls through all lanes; half way, while a phone rings, kill the worker that makes the call."""
+        each = calls // len(LANES)
+        victim = each // 2
 
-        def kill(run_id: str, phones: Mapping[str, Sequence[str]]) -> None:
-            victim = len(phones[LANES[0]]) // 2
-            process = self._ringing(run_id, phones, LANES[0], victim)
+        def kill(run_id: str, phones: Phones) -> None:
+            process = self._ringing(dag_id, run_id, phones, LANES[0], victim)
             name = self.airflow.component_of(process.pid)
             if name is None:
                 raise LocalAirflowError(f"The process {process.pid}, which makes a call, is below no worker.")
             killed = self.airflow.kill(name)
             tell(f"{name} killed after {self.simulator.rings.total()} rings, with {len(killed) - 1} processes below it")
-            self.airflow.start(REPLACEMENT)
-            tell(f"{REPLACEMENT.name} takes its place")
+            self._workers.append(worker(len(self._workers) + 1))
+            self.airflow.start(self._workers[-1])
+            tell(f"{self._workers[-1].name} takes its place")
 
-        each = calls // len(LANES)
-        return self._run("worker killed", LANES, each, slow={LANES[0]: {each // 2: FLIGHT_SECONDS}}, trouble=kill)
+        return self._run("worker killed", dag_id, LANES, each, slow={LANES[0]: {victim: FLIGHT_SECONDS}}, trouble=kill)
 
-    def cleared(self, calls_per_lane: int) -> Result:
+    def cleared(self, dag_id: str, calls_per_lane: int) -> Result:
         """Clear a task in every lane while its phone rings."""
         victim = calls_per_lane // 2
 
-        def clear(run_id: str, phones: Mapping[str, Sequence[str]]) -> None:
-            old = [self._ringing(run_id, phones, lane, victim) for lane in phones]
-            self.airflow.clear(DAG_ID, run_id, [(calls_task(lane), victim) for lane in phones])
-            self._wait_for_the_end(run_id, calls_per_lane)
+        def clear(run_id: str, phones: Phones) -> None:
+            old = [self._ringing(dag_id, run_id, phones, lane, victim) for lane in phones]
+            tasks = [_task_of(dag_id, lane, victim) for lane in phones]
+            self.airflow.clear(dag_id, run_id, [task if task[1] >= 0 else task[0] for task in tasks])
+            self._wait_for_the_end(dag_id, run_id, calls_per_lane)
             for process in old:
                 self.airflow.wait_until(lambda gone=process: not is_alive(gone), PATIENCE, "the cleared task ends")
 
         slow = {lane: {victim: FLIGHT_SECONDS} for lane in LANES}
-        return self._run("cleared while calling", LANES, calls_per_lane, slow=slow, trouble=clear, frees_slot=True)
+        return self._run("cleared", dag_id, LANES, calls_per_lane, slow=slow, trouble=clear, frees_slot=True)
 
-    def delivered_twice(self) -> Result:
+    def delivered_twice(self, dag_id: str) -> Result:
         """Make one call that takes longer than Redis waits for the end of a task."""
 
-        def require_second_delivery(run_id: str, phones: Mapping[str, Sequence[str]]) -> None:
+        def require_second_delivery(run_id: str, phones: Phones) -> None:
             before = self.second_deliveries()
             self.airflow.wait_until(
                 lambda: self.second_deliveries() > before,
                 2 * OUTLASTING_SECONDS,
                 "Redis delivers the running task again",
-                evidence=lambda: self._states(run_id),
+                evidence=lambda: self._states(dag_id, run_id),
             )
 
         slow = {LANES[0]: {0: OUTLASTING_SECONDS}}
-        return self._run("delivered twice", LANES[:1], 1, slow=slow, trouble=require_second_delivery)
+        return self._run("delivered twice", dag_id, LANES[:1], 1, slow=slow, trouble=require_second_delivery)
 
     def second_deliveries(self) -> int:
         """Return how many messages the workers found to be of tasks that run already."""
-        return sum(
-            self.airflow.component_log(each.name).count(SAYS_DELIVERED_TWICE) for each in (*WORKERS, REPLACEMENT)
-        )
+        return sum(self.airflow.component_log(each.name).count(SAYS_DELIVERED_TWICE) for each in self._workers)
 
     def late_rings(self) -> list[str]:
         """Return which phones rang twice over all runs; to be asked when all are over."""
@@ -250,11 +257,12 @@ class Cluster:
     def _run(
         self,
         name: str,
+        dag_id: str,
         lanes: Sequence[str],
         calls_per_lane: int,
         *,
         slow: Mapping[str, Mapping[int, float]] | None = None,
-        trouble: Callable[[str, Mapping[str, Sequence[str]]], None] | None = None,
+        trouble: Callable[[str, Phones], None] | None = None,
         frees_slot: bool = False,
     ) -> Result:
         """Make one DAG run and judge it.
@@ -271,45 +279,44 @@ class Cluster:
         for lane, held_back in (slow or {}).items():
             for call, seconds in held_back.items():
                 self.simulator.fault("latency", phone=phones[lane][call], seconds=seconds)
-        run_id = self.airflow.trigger(DAG_ID, conf={"phones": phones}, run_id=f"run-{run}")
+        run_id = self.airflow.trigger(dag_id, conf={"phones": phones}, run_id=f"run-{run}")
         if trouble:
             trouble(run_id, phones)
-        self._wait_for_the_end(run_id, calls_per_lane)
-        return self._judge(name, run_id, phones, frees_slot)
+        self._wait_for_the_end(dag_id, run_id, calls_per_lane)
+        return self._judge(name, dag_id, run_id, phones, frees_slot)
 
     def _forget_run(self) -> None:
         self._rings += self.simulator.rings
         self.simulator.reset()
 
-    def _ringing(self, run_id: str, phones: Mapping[str, Sequence[str]], lane: str, call: int) -> psutil.Process:
+    def _ringing(self, dag_id: str, run_id: str, phones: Phones, lane: str, call: int) -> psutil.Process:
         """Wait until a phone rings, and return the process that makes the call."""
         self.airflow.wait_until(
             lambda: self.simulator.rings[phones[lane][call]] > 0,
             PATIENCE + PATIENCE_PER_CALL * call,
             f"call {call} of {lane} rings",
-            evidence=lambda: self._states(run_id),
+            evidence=lambda: self._states(dag_id, run_id),
         )
-        pid = self.airflow.task_instance(DAG_ID, run_id, calls_task(lane), call).pid
+        pid = self.airflow.task_instance(dag_id, run_id, *_task_of(dag_id, lane, call)).pid
         if pid is None:
             raise LocalAirflowError(f"Airflow knows no process of call {call} of {lane}, although its phone rings.")
         return psutil.Process(pid)
 
-    def _wait_for_the_end(self, run_id: str, calls_per_lane: int) -> None:
-        patience = PATIENCE + PATIENCE_PER_CALL * calls_per_lane
+    def _wait_for_the_end(self, dag_id: str, run_id: str, calls_per_lane: int) -> None:
         self.airflow.wait_until(
-            lambda: self.airflow.run_state(DAG_ID, run_id) in FINISHED,
-            patience,
+            lambda: self.airflow.run_state(dag_id, run_id) in FINISHED,
+            PATIENCE + PATIENCE_PER_CALL * calls_per_lane,
             f"{run_id} has ended",
-            evidence=lambda: self._states(run_id),
+            evidence=lambda: self._states(dag_id, run_id),
         )
 
-    def _states(self, run_id: str) -> Counter[tuple[str, str | None]]:
-        return Counter((task.task_id, task.state) for task in self.airflow.task_instances(DAG_ID, run_id))
+    def _states(self, dag_id: str, run_id: str) -> Counter[tuple[str, str | None]]:
+        return Counter((task.task_id, task.state) for task in self.airflow.task_instances(dag_id, run_id))
 
     # The judgement
 
-    def _judge(self, name: str, run_id: str, phones: Mapping[str, Sequence[str]], frees_slot: bool) -> Result:
-        ends = list(self._ends(run_id, phones))
+    def _judge(self, name: str, dag_id: str, run_id: str, phones: Phones, frees_slot: bool) -> Result:
+        ends = list(self._ends(dag_id, run_id, phones))
         rings, calls = self.simulator.rings, self.simulator.calls
         at_once = {
             lane: self.simulator.stats(token).greatest_simultaneous
@@ -333,39 +340,72 @@ class Cluster:
         violations += [f"{lane} was used by {n} requests at once" for lane, n in at_once.items() if n > most]
         # From ring to ring, so that the beginning and the end of the DAG run are not counted.
         seconds = (calls[-1].at - calls[0].at).total_seconds() if calls else 0.0
-        return Result(name, results, 60 * (len(calls) - 1) / seconds if seconds else 0.0, tuple(violations))
+        return Result(name, dag_id, results, 60 * (len(calls) - 1) / seconds if seconds else 0.0, tuple(violations))
 
-    def _ends(self, run_id: str, phones: Mapping[str, Sequence[str]]) -> Iterator[End]:
+    def _ends(self, dag_id: str, run_id: str, phones: Phones) -> Iterator[End]:
         """Compare what Airflow says of each call with the phone."""
-        tasks = {(task.task_id, task.map_index): task for task in self.airflow.task_instances(DAG_ID, run_id)}
-        rang: dict[str, set[str]] = {}
+        tasks = {(task.task_id, task.map_index): task for task in self.airflow.task_instances(dag_id, run_id)}
+        rang: dict[str, set[str]] = {phone: set() for numbers in phones.values() for phone in numbers}
         for call in self.simulator.calls:
             rang.setdefault(call.phone, set()).add(call.conn_id)
         for lane, numbers in phones.items():
+            told = self._told_by_batch(run_id, lane) if dag_id == BATCH else None
             for place, phone in enumerate(numbers):
-                task = tasks.get((calls_task(lane), place))
-                yield End(lane, phone, *self._end(run_id, task, rang.get(phone, set())))
+                if told is None:
+                    end = self._end_of_task(run_id, tasks.get(_task_of(dag_id, lane, place)), rang[phone])
+                else:
+                    end = _end_in_batch(told.get(place), rang[phone])
+                yield End(lane, phone, *end)
 
-    def _end(self, run_id: str, task: TaskInstance | None, rang: set[str]) -> tuple[str, str]:
+    def _told_by_batch(self, run_id: str, lane: str) -> dict[int, Mapping[str, Any]]:
+        """Return the batch's result by the calls' places; empty if it has none."""
+        try:
+            return {told["index"]: told for told in self.airflow.xcom(BATCH, run_id, calls_task(lane))}
+        except Refused:
+            return {}
+
+    def _end_of_task(self, run_id: str, task: TaskInstance | None, rang: set[str]) -> tuple[str, str]:
         if task is None:
             return "lost", "Airflow has no task for this call"
         if task.state == "success":
-            conn_id = self.airflow.xcom(DAG_ID, run_id, task.task_id, map_index=task.map_index)
-            return "accepted", "" if conn_id in rang else f"succeeded with {conn_id!r}, but these rang: {rang}"
+            return _accepted(self.airflow.xcom(MAPPED, run_id, task.task_id, map_index=task.map_index), rang)
         if task.state != "failed":
             return "lost", f"ended {task.state}"
         log = self._last_log(run_id, task)
         if any(words in log.lower() for words in SAYS_UNKNOWN):
             return "unknown", ""
         if any(words in log.lower() for words in SAYS_NO_RING):
-            return "not made", "its log says that no phone rang" if rang else ""
+            return _not_made(rang)
         return "silent", f"failed without a reason in its last log:\n{log[-1500:]}"
 
     def _last_log(self, run_id: str, task: TaskInstance) -> str:
         try:
-            return self.airflow.task_log(DAG_ID, run_id, task.task_id, task.try_number, task.map_index)
+            return self.airflow.task_log(MAPPED, run_id, task.task_id, task.try_number, task.map_index)
         except Refused:
             return ""
+
+
+def _task_of(dag_id: str, lane: str, call: int) -> tuple[str, int]:
+    """Return the task id and map index of the task that makes a call."""
+    return calls_task(lane), -1 if dag_id == BATCH else call
+
+
+def _end_in_batch(told: Mapping[str, Any] | None, rang: set[str]) -> tuple[str, str]:
+    if told is None or told["state"] == "left":
+        return "lost", "the batch does not tell of this call"
+    if told["state"] == "accepted":
+        return _accepted(told["conn_id"], rang)
+    if not told["reason"]:
+        return "silent", f"{told['state']}, without a reason"
+    return ("unknown", "") if told["state"] == "unknown" else _not_made(rang)
+
+
+def _accepted(conn_id: str, rang: set[str]) -> tuple[str, str]:
+    return "accepted", "" if conn_id in rang else f"succeeded with {conn_id!r}, but these rang: {rang}"
+
+
+def _not_made(rang: set[str]) -> tuple[str, str]:
+    return "not made", "it is told that no phone rang" if rang else ""
 
 
 def _settings(services: Services) -> dict[str, str]:
@@ -394,23 +434,37 @@ def _connections(simulator: Simulator) -> Iterator[dict[str, str]]:
 
 # The tables
 
-HEADS = ("run", "lane", "calls", "accepted", "unknown*", "not made*", "rings", "at once", "violations")
+TASK_FOR_EACH = {MAPPED: "call", BATCH: "lane"}
+HEADS = (
+    "run",
+    "a task for each",
+    "lane",
+    "calls",
+    "accepted",
+    "unknown*",
+    "not made*",
+    "rings",
+    "at once",
+    "violations",
+)
 
 
 def table(results: Iterable[Result]) -> str:
     """Return what became of the calls: a line for each lane of each run, and the sums."""
     rows: list[tuple[object, ...]] = []
     for result in results:
-        for lane in result.lanes:
-            rows.append((result.name, lane.lane, *_numbers(lane), ""))
-        rows.append((result.name, "all", *_numbers(result), len(result.violations)))
-    return f"{_aligned(HEADS, rows)}\n* with the reason in the task's log"
+        run = (result.name, TASK_FOR_EACH[result.dag_id])
+        rows += [(*run, lane.lane, *_numbers(lane), "") for lane in result.lanes]
+        rows.append((*run, "all", *_numbers(result), len(result.violations)))
+    return f"{_aligned(HEADS, rows)}\n* with the reason in the task's log or result"
 
 
 def throughput(results: Iterable[Result]) -> str:
     """Return the calls per minute by the number of lanes."""
-    rows = [(len(result.lanes), result.calls, f"{result.calls_per_minute:.0f}") for result in results]
-    return _aligned(("lanes", "calls", "calls per minute"), rows)
+    rows = [
+        (TASK_FOR_EACH[each.dag_id], len(each.lanes), each.calls, f"{each.calls_per_minute:.0f}") for each in results
+    ]
+    return _aligned(("a task for each", "lanes", "calls", "calls per minute"), rows)
 
 
 def _numbers(result: LaneResult | Result) -> tuple[int, ...]:
@@ -427,14 +481,17 @@ def _aligned(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument(
-        "--calls", type=int, default=400, help="calls of the run that loses a worker (default: %(default)s)"
+        "--calls", type=int, default=400, help="calls in batches, with a worker killed half way (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--mapped", type=int, default=80, help="calls with a task for each, likewise (default: %(default)s)"
     )
     parser.add_argument(
         "--measured", type=int, default=20, help="calls per lane where throughput is measured (default: %(default)s)"
     )
     given = parser.parse_args()
-    if given.calls < 2 * len(LANES) or given.calls % len(LANES):
-        parser.error(f"--calls has to be a multiple of {len(LANES)}, the number of lanes, and two calls in each")
+    if any(calls < 2 * len(LANES) or calls % len(LANES) for calls in (given.calls, given.mapped)):
+        parser.error(f"--calls and --mapped have to be multiples of {len(LANES)}, with two calls in each lane")
     if given.measured < 2:
         parser.error("--measured has to be at least 2: speed is measured from ring to ring")
     end_on_signals()
@@ -450,18 +507,23 @@ def main() -> int:
 
     def keep(result: Result, results: list[Result]) -> None:
         results.append(result)
-        tell(f"{result.name}: {result.calls} calls, {result.rings} rings")
+        tell(
+            f"{result.name}, lanes: {len(result.lanes)}, a task for each {TASK_FOR_EACH[result.dag_id]}: "
+            f"{result.calls} calls, {result.rings} rings"
+        )
         for violation in result.violations:
             print(f"  VIOLATION: {violation}", flush=True)
 
     failed = False
     try:
         with Cluster.running(tell) as cluster:
-            for lanes in (1, 2, len(LANES)):
-                keep(cluster.undisturbed(lanes, given.measured), measured)
-            keep(cluster.worker_killed(given.calls, tell), disturbed)
-            keep(cluster.cleared(calls_per_lane=3), disturbed)
-            keep(cluster.delivered_twice(), disturbed)
+            for dag_id, lanes in itertools.product((MAPPED, BATCH), (1, 2, len(LANES))):
+                keep(cluster.undisturbed(dag_id, lanes, given.measured), measured)
+            keep(cluster.worker_killed(BATCH, given.calls, tell), disturbed)
+            keep(cluster.worker_killed(MAPPED, given.mapped, tell), disturbed)
+            for dag_id in (MAPPED, BATCH):
+                keep(cluster.cleared(dag_id, calls_per_lane=3), disturbed)
+            keep(cluster.delivered_twice(MAPPED), disturbed)
             tell(f"Redis delivered {cluster.second_deliveries()} messages again while their tasks ran")
             late = cluster.late_rings()
     except KeyboardInterrupt:

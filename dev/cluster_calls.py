@@ -1,4 +1,4 @@
-"""What `cluster.py` and its DAG have to agree on; imported by both, so it imports no Airflow.
+"""What `cluster.py` and its DAGs have to agree on; imported by both, so it imports no Airflow.
 
 A DAG run's configuration names the customers of each lane; a lane without any is skipped::
 
@@ -7,7 +7,8 @@ A DAG run's configuration names the customers of each lane; a lane without any i
 
 from __future__ import annotations
 
-DAG_ID = "cluster"
+# The two ways to make calls: one task for each, mapped; and one task for all of a lane.
+MAPPED, BATCH = "cluster_mapped", "cluster_batch"
 
 # One connection, one token and one pool of one slot each.
 LANES = ("cluster_1", "cluster_2", "cluster_3", "cluster_4")
@@ -16,5 +17,5 @@ RETRIES = 2
 
 
 def calls_task(lane: str) -> str:
-    """Return the id of the task that makes a lane's calls; its map index is the customer's place in the list."""
+    """Return the id of the task that makes a lane's calls; if mapped, its index is the customer's place in the list."""
     return f"calls_of_{lane}"

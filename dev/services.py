@@ -71,7 +71,7 @@ class Services:
         """
         require_services()
         folder = folder.resolve()
-        # What is left of us if we are killed.
+        # Should we be killed, the warden ends both.
         with warden(folder), contextlib.ExitStack() as undo:
             undo.callback(end_processes, folder)
             yield cls(postgres_url=undo.enter_context(_postgres(folder)), redis_url=undo.enter_context(_redis(folder)))
