@@ -19,9 +19,6 @@ from typing import Any, Protocol
 
 log = logging.getLogger(__name__)
 
-# Seconds for which it is believed that the task is still its own, and that nobody has stopped all calling.
-_LOOK_AHEAD_HOLDS = 1.0
-
 
 class Made(enum.StrEnum):
     """What became of one call of a batch."""
@@ -212,7 +209,7 @@ class Batch:
         self._intended: set[Call] = set()
         self._in_flight: set[Call] = set()
         self._unwritten: dict[Call, Outcome] = {}
-        self._looked_ahead = self._began = clock()
+        self._began = clock()
         self._next_request = self._began
         self._unknown_in_a_row = 0
         self._agents: Mapping[str, Agent] = {}
@@ -371,8 +368,6 @@ class Batch:
         if self._limit() or old or not self._may_be_made(call):
             return False
         self._waiting.remove(call)
-        if self._clock() - self._looked_ahead >= _LOOK_AHEAD_HOLDS:
-            self._look_ahead([call])
         return True
 
     def _look_ahead(self, intents: Sequence[Call]) -> None:
@@ -386,7 +381,6 @@ class Batch:
         for call in self._intended.difference(intents, self.outcomes, self._in_flight):
             unwritten[call] = Outcome(Made.NOT_SENT, self._now(), reason="put off")
         self._intended = {*intents, *self._in_flight}
-        self._looked_ahead = self._clock()
         return unwritten
 
     def _make(self, call: Call) -> None:
@@ -421,7 +415,10 @@ class Batch:
             )
 
     def _note(self, call: Call, outcome: Outcome) -> None:
-        self.outcomes[call] = self._unwritten[call] = outcome
+        self.outcomes[call] = outcome
+        if outcome.made is not Made.SKIPPED or call in self._intended:
+            # Who was never near a call needs no line in the ledger.
+            self._unwritten[call] = outcome
         told_at, told = self._told
         done = len(self.outcomes)
         if self._clock() - told_at >= 30 or done - told >= len(self.calls) / 20:
@@ -439,7 +436,7 @@ class Batch:
         if seconds > 0:
             self._around.stopped.wait(seconds)
         if self._around.stopped.is_set():
-            raise Stop("the task was killed", final=True)
+            raise Stop("the task was killed", final=False)
 
 
 def in_words(outcome: Outcome | None) -> dict[str, Any]:

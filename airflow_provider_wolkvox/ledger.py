@@ -284,6 +284,8 @@ class BatchLedger:
         self._salt = uuid.uuid4().hex
         self._number = 0
         self._lines: dict[str, list[Any]] = {}
+        self.begun = False
+        """Whether something was read or written: a ledger that was begun and is empty proves that nobody was called."""
 
     @property
     def remembers(self) -> bool:
@@ -299,7 +301,7 @@ class BatchLedger:
         number = 0
         while self._store is not None and (kept := self._store.get(batch_key_of(number))) is not None:
             self._salt, lines = _chunk(kept)
-            self._number, self._lines = number, lines
+            self._number, self._lines, self.begun = number, lines, True
             found |= {customer: _entry_of(line) for customer, line in lines.items()}
             number += 1
         return found
@@ -313,14 +315,20 @@ class BatchLedger:
 
         Airflow answers the write of a process whose task was cleared with 404, which makes it a fence.
         """
-        lines = {customer: _line_of(entry) for customer, entry in entries.items()}
-        if len(self._lines.keys() | lines.keys()) > self.CHUNK:
-            self._number += 1
-            self._lines = {}
-        self._lines |= lines
+        customers = list(entries)
+        # One message, unless more is new than a chunk takes.
+        for first in range(0, max(len(customers), 1), self.CHUNK):
+            self._write({customer: _line_of(entries[customer]) for customer in customers[first : first + self.CHUNK]})
+
+    def _write(self, lines: dict[str, list[Any]]) -> None:
+        number, together = self._number, self._lines | lines
+        if len(together) > self.CHUNK:
+            number, together = number + 1, lines
         if self._store is not None:
-            value = {"salt": self._salt, "lines": self._lines}
-            self._store.set(batch_key_of(self._number), value, retention=self._retention or _as_long_as_the_run())
+            value = {"salt": self._salt, "lines": together}
+            self._store.set(batch_key_of(number), value, retention=self._retention or _as_long_as_the_run())
+        # Only now: a chunk that the store did not take must leave no gap.
+        self._number, self._lines, self.begun = number, together, True
 
     def entry(self, state: State, at: datetime, **known: str) -> Entry:
         """Return an entry of this try."""
@@ -338,7 +346,8 @@ _REASON = 120
 
 def _line_of(entry: Entry) -> list[Any]:
     line = [entry.state.value, entry.try_number, int(entry.at.timestamp()), entry.agent_id, entry.phone]
-    return [*line, entry.conn_id, entry.reason[:_REASON]]
+    # In ASCII: another letter takes up to twelve bytes of the store.
+    return [*line, entry.conn_id, entry.reason[:_REASON].encode("ascii", "replace").decode()]
 
 
 def _entry_of(line: Any) -> Entry:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from airflow_provider_wolkvox.calling.hours import Hours
     from airflow_provider_wolkvox.ledger import Entry
 
+# Seconds for which it is believed that the task is still its own, and that nobody has stopped all calling.
+_LOOK_AHEAD_HOLDS = 1.0
 # National numbers of Peru, Chile and Ecuador.
 _SHORT = (8, 9)
 _CALL_KEYS = {"agent_id", "customer_phone", "call_before"}
@@ -200,9 +204,13 @@ class AuxCallBatchOperator(CallingOperator):
                     "No call was made"
                 )
             shown = masked(str(given["customer_phone"]))
-            before = (
-                instant(given["call_before"], f"calls[{index}]['call_before']") if given.get("call_before") else None
-            )
+            try:
+                before = instant(given["call_before"], "call_before") if given.get("call_before") else None
+            except ValueError:
+                # Not repeated: it might be the number.
+                raise ValueError(
+                    f"calls[{index}]: call_before is no instant with a time zone. No call was made"
+                ) from None
             try:
                 call = Call(index, agent_id(given["agent_id"]), phone(given["customer_phone"]), shown, before)
                 why = ""
@@ -314,6 +322,7 @@ class _World:
         store: Any = context.get("task_state_store")
         self._ledger = BatchLedger(store, context["ti"].try_number, task.ledger_retention)
         self.asked_of: dict[Call, str] = {}
+        self._looked_ahead = time.monotonic()
         self._intended: set[Call] = set()
         self._hours: Hours | None = None
         if not task.phone_zones:
@@ -332,7 +341,7 @@ class _World:
         """Return what earlier runs of the task have done, as far as no call may follow it."""
         task = self._task
         entries = self._ledger.read()
-        if not entries:
+        if not self._ledger.begun:
             why = may_have_forgotten(self._context, task.retries or 0, remembers=self.remembers)
             if why and not task.allow_second_try:
                 raise ValueError(
@@ -340,6 +349,9 @@ class _World:
                     f"rung, and {why}. No call was made in this try. To ring nevertheless, set allow_second_try=True "
                     "on the task"
                 )
+            # So that a task which ends before its first call, and tells of it, is not taken for one that has called.
+            task.require_running(self._context)
+            self._ledger.write({})
         known = {}
         for call in calls:
             entry = entries.get(self._customer(call))
@@ -375,7 +387,11 @@ class _World:
             TokenQuotaExceeded,
         )
 
+        tries = itertools.count()
+
         def last_look() -> None:
+            if next(tries) or time.monotonic() - self._looked_ahead >= _LOOK_AHEAD_HOLDS:
+                self.look_ahead({}, [call])
             closed = self.closed(call, datetime.now(UTC))
             if closed:
                 raise PutOff(*closed)
@@ -432,6 +448,7 @@ class _World:
                 raise Stop(stopped, final=True)
         if outcomes or not self._intended.issuperset(intents):
             self.write(outcomes, intents)
+        self._looked_ahead = time.monotonic()
 
     def _save(self, outcomes: Mapping[Call, Outcome]) -> None:
         """Have the ledger know the accepted calls, if it still takes it, and leave all else as others wrote it."""
@@ -472,15 +489,19 @@ class _World:
         return self._ledger.entry(state, at, agent_id=call.agent_id, phone=call.shown, **known)
 
     def agents(self) -> dict[str, Agent]:
-        from airflow_provider_wolkvox.api import TokenInvalid, TokenQuotaExceeded, WolkvoxError
+        from airflow_provider_wolkvox.api import ApiUnavailable, NotSent, OutcomeUnknown, Refused, TokenBusy
 
+        wolkvox = self._task.hook.get_conn()
         try:
-            now = self._task.hook.get_conn().real_time_agents()
-        except (TokenInvalid, TokenQuotaExceeded) as failure:
+            try:
+                now = wolkvox.real_time_agents()
+            except OutcomeUnknown as failure:
+                self._task.log.warning("%s The agents' states are asked for again.", failure)
+                now = wolkvox.real_time_agents()
+        except (NotSent, TokenBusy, ApiUnavailable, OutcomeUnknown) as failure:
+            raise Stop(str(failure), final=False) from None
+        except Refused as failure:
             raise Stop(str(failure), final=True) from None
-        except WolkvoxError as failure:
-            self._task.log.warning("%s The agents' states are asked for again.", failure)
-            return {}
         return {agent.agent_id: Agent(agent.status.upper() == "READY", agent.seconds) for agent in now}
 
 

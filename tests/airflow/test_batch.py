@@ -48,8 +48,8 @@ def test_every_customer_is_rung_once_in_order_and_told_of(simulator, wolkvox_con
 
 def test_the_ledger_costs_one_message_a_call(simulator, wolkvox_connection, server):
     run_try(batch(), server)
-    # One for the first call's intent, one during each call but the last, and one for what the last came to.
-    assert server.kinds().count("SetTaskStateStore") == len(CALLS) + 1
+    # One begins it, one is for the first call's intent, one comes during each call but the last, and one after that.
+    assert server.kinds().count("SetTaskStateStore") == len(CALLS) + 2
 
 
 def test_a_batch_that_is_cleared_rings_nobody_again(simulator, wolkvox_connection, server):

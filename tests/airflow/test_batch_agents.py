@@ -24,11 +24,6 @@ def waiting(**arguments):
     return batch(wait_for_agents=True, **given)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="aux_call_batch.py `agents` takes maintenance for `no agent is logged in`: the batch waits for "
-    "agent_timeout and then skips all calls with a reason that is not so, instead of ending at once",
-)
 @pytest.mark.parametrize("fault", ["api_off", "server_error"])
 def test_agents_that_cannot_be_read_are_not_said_to_be_away(simulator, wolkvox_connection, server, fault):
     simulator.fault(fault, api="agents", times=None)
@@ -37,11 +32,6 @@ def test_agents_that_cannot_be_read_are_not_said_to_be_away(simulator, wolkvox_c
     assert "not logged in" not in str(run.xcoms)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="batch.py `_make`: an agent whose call was refused stays ready, is never free again, and their other calls "
-    "are skipped as `was not ready`",
-)
 def test_an_agent_whose_call_was_refused_gets_the_next(simulator, wolkvox_connection, server):
     calls = [{**call, "agent_id": "10001"} for call in CALLS[:2]]
     refusal = {"code": "404", "error": "NOT FOUND", "msg": "the customer has no cut call", "data": []}
@@ -53,11 +43,6 @@ def test_an_agent_whose_call_was_refused_gets_the_next(simulator, wolkvox_connec
     assert states(run) == ["refused", "accepted"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="aux_call_batch.py `_tell` pushes `summary` and `left` although the ledger is empty: once the token is put "
-    "right and the task cleared, `may_have_forgotten` takes them for the traces of calls, and refuses",
-)
 @pytest.mark.parametrize("fault", ["bad_token", "quota"])
 def test_a_batch_that_ended_before_its_first_call_is_cleared_and_calls(simulator, wolkvox_connection, server, fault):
     simulator.fault(fault, api="agents", times=1)
@@ -97,10 +82,6 @@ def test_one_request_reads_all_agents_and_at_most_one_an_interval(simulator, wol
     assert simulator.stats().greatest_simultaneous == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="aux_call_batch.py `refuse` allows agent_poll_interval=0, with which the batch reads the agents without end",
-)
 def test_an_interval_of_nothing_is_refused():
     from airflow.sdk import DAG
 
