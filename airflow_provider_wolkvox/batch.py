@@ -373,12 +373,16 @@ class Batch:
     def _look_ahead(self, intents: Sequence[Call]) -> None:
         self._around.look_ahead(self._to_write(intents), intents)
 
+    def _in_vain(self) -> set[Call]:
+        """Return the calls whose intent the ledger has, and that nobody made."""
+        return {call for call in self._intended if call not in self.outcomes and call not in self._in_flight}
+
     def _to_write(self, intents: Sequence[Call]) -> dict[Call, Outcome]:
         """Take what the ledger does not know yet."""
         unwritten, self._unwritten = self._unwritten, {}
         # An intent that came to nothing is written over: a later run must not take it for a call in doubt. One
         # that is under way, or was when everything ended, is in doubt.
-        for call in self._intended.difference(intents, self.outcomes, self._in_flight):
+        for call in self._in_vain().difference(intents):
             unwritten[call] = Outcome(Made.NOT_SENT, self._now(), reason="put off")
         self._intended = {*intents, *self._in_flight}
         return unwritten
@@ -426,7 +430,7 @@ class Batch:
             self._progress(self)
 
     def _write_what_is_left(self) -> None:
-        if self._unwritten or self._intended.difference(self.outcomes, self._in_flight):
+        if self._unwritten or self._in_vain():
             try:
                 self._look_ahead([])
             except Stop as stop:

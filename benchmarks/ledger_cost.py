@@ -40,7 +40,7 @@ import time
 from airflow.sdk import dag, get_current_context, task
 
 from airflow_provider_wolkvox.ledger import Ledger
-from airflow_provider_wolkvox.operators.aux_call import _require_running
+from airflow_provider_wolkvox.operators.once import _state_of
 
 
 @dag(schedule=None)
@@ -53,7 +53,7 @@ def {DAG_ID}():
             ledger = Ledger.of(context)
             steps = {{
                 "read": ledger.read,
-                "fence": lambda: _require_running(context),
+                "fence": lambda: _state_of(context["ti"]),
                 "intend": lambda: ledger.intend(agent_id="10001", phone="...0101"),
                 "accept": lambda: ledger.accept(conn_id="10001.0101.1760000000.10001"),
             }}
