@@ -55,8 +55,11 @@ def steps_of_a_try(monkeypatch) -> list[str]:
 def test_the_intent_is_written_before_the_request_and_the_answer_before_xcom(monkeypatch):
     assert [step for step in steps_of_a_try(monkeypatch) if step not in ("MaskSecret", "SetRenderedFields")] == [
         "GetTaskStateStore",
+        # Whether all calling was stopped, here and right before the intent.
+        "GetVariable",
         "connect",
         "GetTaskStates",
+        "GetVariable",
         "SetTaskStateStore:intent",
         "hand over",
         "await answer",
