@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.wheel, pytest.mark.timeout(600)]
 CHECKOUT = Path(__file__).resolve().parents[2]
 CONSTRAINTS = CHECKOUT / "constraints" / "airflow-3.3.txt"
 DISTRIBUTION = "airflow-provider-wolkvox"
+# Those of the example DAGs.
+CONNECTIONS = sorted(f"wolkvox_{name}" for name in ("default", "north", "south", "east", "west"))
 
 
 def run(*command: str | Path, **options) -> subprocess.CompletedProcess[str]:
@@ -62,9 +64,12 @@ class Installed:
             "AIRFLOW__CORE__DAGS_FOLDER": str(place / "dags"),
             "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(os.urandom(32)).decode(),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW_CONN_WOLKVOX_DEFAULT": json.dumps(
-                {"conn_type": "wolkvox", "host": SERVER, "password": TOKEN},
-            ),
+            **{
+                f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(
+                    {"conn_type": "wolkvox", "host": SERVER, "password": f"{TOKEN}{conn_id}"}
+                )
+                for conn_id in CONNECTIONS
+            },
         }
         # What pip would compile beforehand, Python compiles when it is needed, and most never is.
         run(
@@ -164,8 +169,9 @@ def test_airflow_shows_the_provider(installed):
 
 
 def test_the_example_dags_run_in_the_lane_that_the_command_makes(migrated):
-    made = json.loads(migrated.run("airflow", "wolkvox", "sync-pools", "--conn-id", "wolkvox_default", "-o", "json"))
-    assert made == [{"connection": "wolkvox_default", "pool": "wolkvox_default", "done": "created"}]
+    named = [word for conn_id in CONNECTIONS for word in ("--conn-id", conn_id)]
+    made = json.loads(migrated.run("airflow", "wolkvox", "sync-pools", *named, "-o", "json"))
+    assert made == [{"connection": conn_id, "pool": conn_id, "done": "created"} for conn_id in CONNECTIONS]
 
     migrated.run("airflow", "dags", "reserialize")
     # The first line may be a warning of Airflow's own, about graphviz.
