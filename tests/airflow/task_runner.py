@@ -22,6 +22,7 @@ from airflow.sdk import DAG
 from airflow.sdk.api.datamodels._generated import DagRun, DagRunState, DagRunType, TaskInstance, TIRunContext
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time import comms, task_runner
+from airflow.sdk.log import _secrets_masker
 
 DAG_ID = "callbacks"
 RUN_ID = "manual__1"
@@ -140,6 +141,9 @@ def run_try(
     :param quiet: drop the runner's own log; its tracebacks cost more than all the rest of a try
     :param around: gets the running operator before the try starts
     """
+    # A process of its own knows the secrets of one task. Here they would pile up, thousands of them in one pattern that
+    # is compiled anew with each.
+    _secrets_masker().reset_masker()
     xcoms_left = sorted(server.xcoms)
     due = due or datetime.now(UTC)
     with DAG(DAG_ID, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
