@@ -11,6 +11,7 @@ from task_runner import Server, run_try
 from test_batch import ALL_ONCE, CALLS, PHONES, batch, states
 
 from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
+from airflow_provider_wolkvox.operators import aux_call_batch
 
 LOCAL = "3005550801"
 
