@@ -76,7 +76,7 @@ def get_provider_info() -> dict[str, Any]:
                     "timezone": {
                         "label": "Time zone",
                         "schema": _OPTIONAL_TEXT,
-                        "description": "Where the customers are, and the clock of wolkvox's reports, such as America/Bogota.",
+                        "description": "Where the customers are, and the clock of the reports: America/Bogota.",
                     },
                     "base_url": {
                         "label": "Base URL",
