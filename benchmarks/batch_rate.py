@@ -151,15 +151,18 @@ def simulator(server_ms: float, *tokens: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def airflow_with(
-    dag: str, connections: Mapping[str, Mapping[str, Any]], pools: Iterable[str]
+    dag: str, connections: Mapping[str, Mapping[str, Any]], pools: Iterable[str], **settings: str
 ) -> Iterator[LocalAirflow]:
-    """Run an Airflow with one DAG, its connections and their pools of one slot."""
+    """Run an Airflow with one DAG, its connections and their pools of one slot.
+
+    :param settings: further variables of every process of this Airflow
+    """
     with tempfile.TemporaryDirectory(prefix="airflow-bench-") as folder:
         home = Path(folder)
         source = home / "source" / "measured_dag.py"
         source.parent.mkdir()
         source.write_text(dag)
-        with LocalAirflow(home, [source], connections=connections, env=quick_settings(home)) as airflow:
+        with LocalAirflow(home, [source], connections=connections, env={**quick_settings(home), **settings}) as airflow:
             for pool in pools:
                 airflow.cli("pools", "set", pool, "1", "a lane")
             yield airflow
