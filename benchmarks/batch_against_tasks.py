@@ -3,11 +3,10 @@
     python benchmarks/batch_against_tasks.py [--rounds 3]
 
 Each way is a DAG run of its own, one after the other, by turns: `AuxCallBatchOperator`, mapped `AuxCallOperator`s, and
-the mapped `HttpOperator`s (apache-airflow-providers-http, if it is installed) that one would write without this
-provider. All make the same POST with a server time of 50 ms; the simulator, in a process of its own, notes when each
-phone rings. A rate is the calls from a run's first ring to its last by the time between. The scheduler looks for work
-as often as Airflow's own settings have it: it sleeps for a second after a round that had nothing to do. `--idle-sleep 0.1`
-shows what tasks gain from one that is tuned for them.
+the mapped `HttpOperator`s that one would write without this provider. All make the same POST with a server time of
+50 ms; the simulator, in a process of its own, notes when each phone rings. A rate is the calls from a run's first ring
+to its last by the time between. The scheduler looks for work as often as Airflow's own settings have it: it sleeps for
+a second after a round that had nothing to do. `--idle-sleep 0.1` shows what tasks gain from one tuned for them.
 Goal: the batch makes at least 15 times as many calls a minute as each other way.
 """
 
@@ -19,11 +18,6 @@ import statistics
 from importlib.metadata import version
 
 from batch_rate import TOKEN, airflow_with, finish, rate, rings, simulator, to_simulator, versions
-
-try:
-    from airflow.providers.http.operators.http import HttpOperator
-except ImportError:
-    HttpOperator = None
 
 SERVER_MS = 50
 GOAL = 15.0
@@ -38,6 +32,7 @@ LANE = "lane"
 HTTP_LANE = "http_lane"
 
 DAG = f"""
+from airflow.providers.http.operators.http import HttpOperator
 from airflow.sdk import dag, get_current_context, task
 
 from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
@@ -68,15 +63,6 @@ def mapped():
     AuxCallOperator.partial(task_id="call", wolkvox_conn_id="{LANE}", calling_hours=None).expand_kwargs(calls())
 
 
-batch()
-mapped()
-"""
-
-# Only where the provider is: without it this file would not be parsed.
-HTTP_DAG = f"""
-from airflow.providers.http.operators.http import HttpOperator
-
-
 @dag(schedule=None)
 def http():
     HttpOperator.partial(
@@ -88,22 +74,22 @@ def http():
     ).expand_kwargs(endpoints(calls()))
 
 
+batch()
+mapped()
 http()
 """
 
 
 def measure(rounds: int, idle_sleep: float) -> dict[str, list[float]]:
     """Return the calls a minute of every way, one for each round."""
-    ways = [way for way in CALLS if way != HTTP or HttpOperator]
-    rates: dict[str, list[float]] = {way: [] for way in ways}
+    rates: dict[str, list[float]] = {way: [] for way in CALLS}
     with contextlib.ExitStack() as undo:
         address = undo.enter_context(simulator(SERVER_MS))
         connections = {LANE: to_simulator(address), HTTP_LANE: {"conn_type": "http", "host": address}}
-        dag = DAG + (HTTP_DAG if HttpOperator else "")
         setting = {"AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": str(idle_sleep)}
-        airflow = undo.enter_context(airflow_with(dag, connections, connections, **setting))
+        airflow = undo.enter_context(airflow_with(DAG, connections, connections, **setting))
         for turn in range(rounds):
-            for number, way in enumerate(ways):
+            for number, way in enumerate(CALLS):
                 phones = [f"3{turn:02}{number:02}{call:05}" for call in range(CALLS[way])]
                 run_id = airflow.trigger(DAG_IDS[way], conf={"phones": phones})
                 finish(airflow, DAG_IDS[way], run_id, timeout=180)
@@ -121,9 +107,9 @@ def main() -> int:
     given = parser.parse_args()
 
     rates = measure(given.rounds, given.idle_sleep)
-    http = f"apache-airflow-providers-http {version('apache-airflow-providers-http')}" if HttpOperator else "none"
     print(
-        f"{versions()}, HttpOperator: {http}; {given.rounds} runs of each way, {SERVER_MS} ms of server time, scheduler_idle_sleep_time {given.idle_sleep:g} s\n"
+        f"{versions()}, apache-airflow-providers-http {version('apache-airflow-providers-http')}; {given.rounds} runs "
+        f"of each way, {SERVER_MS} ms of server time, scheduler_idle_sleep_time {given.idle_sleep:g} s\n"
     )
     print("| way | calls a run | calls a minute, median | least, most | batch / this |")
     print("|---|---:|---:|---:|---:|")
@@ -134,8 +120,6 @@ def main() -> int:
             f"| {way} | {CALLS[way]} | {statistics.median(found):.0f} | {min(found):.0f}, {max(found):.0f} "
             f"| {ratios[way]:.1f} |"
         )
-    if not HttpOperator:
-        print(f"\n{HTTP} was not measured: apache-airflow-providers-http is not installed.")
     print()
     missed = False
     for way, ratio in ratios.items():

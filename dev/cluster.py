@@ -3,10 +3,10 @@
     python dev/cluster.py --calls 400 [--measured 20]
 
 It measures calls per minute through one, two and four lanes, with a task for each call and with a task for each
-lane. Then it makes `--calls` calls through all four lanes, a task for each lane; half way, while a phone rings, the
-worker that makes that call is killed with everything below it, and later replaced. The same with `--mapped` calls, a
-task for each. Last, tasks are cleared while they call, and one call takes so long that Redis delivers its task a second
-time. What must hold is told by the simulator, not by Airflow:
+lane: example_dags/wolkvox_callbacks_by_token.py, as it stands. Then the example makes `--calls` calls through all four
+lanes; half way, while a phone rings, the worker that makes that call is killed with everything below it, and later
+replaced. The same with `--mapped` calls, a task for each. Last, tasks are cleared while they call, and one call takes
+so long that Redis delivers its task a second time. What must hold is told by the simulator, not by Airflow:
 
 - No phone rang twice.
 - A token was used by one request at a time, worker lost or not. (Not where a task is cleared: Airflow gives its slot
@@ -40,7 +40,7 @@ from typing import Any
 import psutil
 import requests
 from chaos import QUICK_REACTIONS, SAYS_NO_RING, SAYS_UNKNOWN
-from cluster_calls import BATCH, LANES, MAPPED, calls_task
+from cluster_calls import BATCH, LANES, MAPPED, calls_task, configuration
 from local_airflow import (
     API_SERVER,
     DAG_PROCESSOR,
@@ -58,7 +58,8 @@ from services import ServiceError, Services
 from airflow_provider_wolkvox.simulator import Simulator
 
 HERE = Path(__file__).resolve().parent
-DAG_FILES = (HERE / "cluster_calls.py", HERE / "cluster_dags.py")
+EXAMPLE = HERE.parent / "example_dags" / f"{BATCH}.py"
+DAG_FILES = (HERE / "cluster_calls.py", HERE / "cluster_dags.py", EXAMPLE)
 SERVER = "0042"
 
 # The server's time for a call: long enough that two requests let through together would meet.
@@ -279,7 +280,7 @@ class Cluster:
         for lane, held_back in (slow or {}).items():
             for call, seconds in held_back.items():
                 self.simulator.fault("latency", phone=phones[lane][call], seconds=seconds)
-        run_id = self.airflow.trigger(dag_id, conf={"phones": phones}, run_id=f"run-{run}")
+        run_id = self.airflow.trigger(dag_id, conf=configuration(phones), run_id=f"run-{run}")
         if trouble:
             trouble(run_id, phones)
         self._wait_for_the_end(dag_id, run_id, calls_per_lane)
@@ -420,6 +421,8 @@ def _settings(services: Services) -> dict[str, str]:
         "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": str(VISIBILITY_SECONDS),
         "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__UNACKED_RESTORE_INTERVAL": str(LOOKS_EVERY_SECONDS),
         "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__UNACKED_RESTORE_THROTTLE": "1",
+        # Nobody waits five minutes here for the next try.
+        "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
         # A task that a killed worker had taken but not begun is put into the queue again; after 600 s by default.
         "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "30",
         "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",

@@ -2,20 +2,32 @@
 
 A DAG run's configuration names the customers of each lane; a lane without any is skipped::
 
-    {"phones": {"cluster_1": ["3010000000", "3010000001"], "cluster_2": ["3020000000"]}}
+    {"callbacks": {"wolkvox_north": [{"agent_id": "10001", "customer_phone": "3010000000"}], ...}}
 """
 
 from __future__ import annotations
 
-# The two ways to make calls: one task for each, mapped; and one task for all of a lane.
-MAPPED, BATCH = "cluster_mapped", "cluster_batch"
+from typing import Any
 
-# One connection, one token and one pool of one slot each.
-LANES = ("cluster_1", "cluster_2", "cluster_3", "cluster_4")
+# The two ways to make calls: one task for each, mapped; and the example DAG, one task for all of a lane.
+MAPPED, BATCH = "cluster_mapped", "wolkvox_callbacks_by_token"
 
-RETRIES = 2
+# The example's connections: one token and one pool of one slot each.
+LANES = ("wolkvox_north", "wolkvox_south", "wolkvox_east", "wolkvox_west")
+
+RETRIES = 3
 
 
 def calls_task(lane: str) -> str:
     """Return the id of the task that makes a lane's calls; if mapped, its index is the customer's place in the list."""
-    return f"calls_of_{lane}"
+    return f"call_{lane}"
+
+
+def configuration(phones: dict[str, list[str]]) -> dict[str, Any]:
+    """Return the configuration of a DAG run that calls each lane's customers."""
+    return {
+        "callbacks": {
+            lane: [{"agent_id": "10001", "customer_phone": phone} for phone in numbers]
+            for lane, numbers in phones.items()
+        }
+    }
