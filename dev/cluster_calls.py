@@ -1,12 +1,13 @@
 """What `cluster.py` and its DAGs have to agree on; imported by both, so it imports no Airflow.
 
-A DAG run's configuration names the customers of each lane; a lane without any is skipped::
+A DAG run's configuration names the customers and their lanes; a lane without any has nothing to do::
 
-    {"callbacks": {"wolkvox_north": [{"agent_id": "10001", "customer_phone": "3010000000"}], ...}}
+    {"callbacks": [{"wolkvox_conn_id": "wolkvox_north", "agent_id": "10001", "customer_phone": "3010000000"}, ...]}
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # The two ways to make calls: one task for each, mapped; and the example DAG, one task for all of a lane.
@@ -23,11 +24,12 @@ def calls_task(lane: str) -> str:
     return f"call_{lane}"
 
 
-def configuration(phones: dict[str, list[str]]) -> dict[str, Any]:
+def configuration(phones: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Return the configuration of a DAG run that calls each lane's customers."""
     return {
-        "callbacks": {
-            lane: [{"agent_id": "10001", "customer_phone": phone} for phone in numbers]
+        "callbacks": [
+            {"wolkvox_conn_id": lane, "agent_id": "10001", "customer_phone": phone}
             for lane, numbers in phones.items()
-        }
+            for phone in numbers
+        ]
     }

@@ -11,8 +11,12 @@ from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
 @task
 def callbacks_of(lane: str) -> list[dict[str, str]]:
     """Return the lane's calls."""
-    callbacks: list[dict[str, str]] = get_current_context()["dag_run"].conf["callbacks"].get(lane, [])
-    return callbacks
+    callbacks: list[dict[str, str]] = get_current_context()["dag_run"].conf["callbacks"]
+    return [
+        {"agent_id": each["agent_id"], "customer_phone": each["customer_phone"]}
+        for each in callbacks
+        if each["wolkvox_conn_id"] == lane
+    ]
 
 
 @dag(dag_id=MAPPED, schedule=None, default_args={"retries": RETRIES})

@@ -1,7 +1,7 @@
 """Call back thousands, over several tokens at once: one batch task in the lane of each.
 
-The run's configuration names the callbacks of each connection, as a planning task or another system found them:
-`{"callbacks": {"wolkvox_north": [{"agent_id": "10001", "customer_phone": "300 555 0101"}, ...], ...}}`.
+The run's configuration lists the callbacks, as a planning task or another system found them, each with its connection:
+`{"callbacks": [{"wolkvox_conn_id": "wolkvox_north", "agent_id": "10001", "customer_phone": "300 555 0101"}, ...]}`.
 A connection's token belongs to its own operation, so its customers are called through it and no other. The pools must
 exist: `airflow wolkvox sync-pools`.
 """
@@ -18,10 +18,18 @@ CONNECTIONS = ["wolkvox_north", "wolkvox_south", "wolkvox_east", "wolkvox_west"]
 
 @dag(schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="America/Bogota"), catchup=False, tags=["wolkvox"])
 def wolkvox_callbacks_by_token():
-    @task
-    def callbacks_of(conn_id: str, dag_run=None) -> list[dict[str, str]]:
-        """Return one connection's callbacks."""
-        return dag_run.conf.get("callbacks", {}).get(conn_id, [])
+    @task(multiple_outputs=True)
+    def by_connection(dag_run=None) -> dict[str, list[dict[str, str]]]:
+        """Split the callbacks by their connection; none is lost, so one that has no lane here fails the run at once."""
+        split = {conn_id: [] for conn_id in CONNECTIONS}
+        for place, callback in enumerate(dag_run.conf.get("callbacks", [])):
+            conn_id = callback.get("wolkvox_conn_id")
+            if conn_id not in split:
+                raise ValueError(
+                    f"callbacks[{place}] names the connection {conn_id!r}, which has no lane here. Nobody was called."
+                )
+            split[conn_id].append({name: value for name, value in callback.items() if name != "wolkvox_conn_id"})
+        return split
 
     @task(trigger_rule="all_done")
     def summary(*counts: dict) -> dict[str, int]:
@@ -29,12 +37,13 @@ def wolkvox_callbacks_by_token():
         states = ("accepted", "refused", "unknown", "skipped", "left")
         return {state: sum(each[state] for each in counts if each) for state in states}
 
+    callbacks = by_connection()
     summary(
         *(
             AuxCallBatchOperator(
                 task_id=f"call_{conn_id}",
                 wolkvox_conn_id=conn_id,
-                calls=callbacks_of.override(task_id=f"callbacks_{conn_id}")(conn_id),
+                calls=callbacks[conn_id],
                 wait_for_agents=False,
                 retries=3,
             ).output["summary"]
