@@ -15,6 +15,7 @@ from airflow_provider_wolkvox.simulator.predictive import Dial, Record
 from airflow_provider_wolkvox.simulator.replies import Envelope, UndocumentedReplies
 from airflow_provider_wolkvox.simulator.reports import ReportError, ReportManner
 from airflow_provider_wolkvox.simulator.simulator import Simulator
+from airflow_provider_wolkvox.simulator.stations import Command, Recall, Station
 
 __all__ = [
     "ActivityCode",
@@ -26,6 +27,7 @@ __all__ = [
     "Campaign",
     "CampaignError",
     "CatchingUpClock",
+    "Command",
     "ConnIds",
     "Counters",
     "Dial",
@@ -36,10 +38,12 @@ __all__ = [
     "FaultError",
     "FaultKind",
     "LastContact",
+    "Recall",
     "Record",
     "ReportError",
     "ReportManner",
     "Simulator",
+    "Station",
     "Token",
     "TokenStats",
     "UndocumentedReplies",

@@ -1,6 +1,6 @@
 """The APIs by name, and the order in which wolkvox's checks are made.
 
-To add an API: write a function like `_aux_call` and give it a line in `_NAMED`.
+To add an API: write a function like `agentbox.hang` and give it a line in `_NAMED`.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from airflow_provider_wolkvox.simulator import campaign_control, readings, replies, reports, rows
-from airflow_provider_wolkvox.simulator.asks import Ask, ConnIds, Manner
+from airflow_provider_wolkvox.simulator import agentbox, campaign_control, readings, replies, reports, rows
+from airflow_provider_wolkvox.simulator.asks import Ask, Manner
 from airflow_provider_wolkvox.simulator.calls import CallRecord
 from airflow_provider_wolkvox.simulator.operation import Operation, Token, Visit
 from airflow_provider_wolkvox.simulator.replies import Envelope
@@ -30,21 +30,30 @@ class Api:
     answer: Answerer
 
 
-def _aux_call(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
-    """Ring the customer for the agent, if the agent may (doc: that it must be so; guess: the refusals)."""
-    agent_id, phone = ask.parameters["agent_id"], ask.parameters["customer_phone"]
-    agent = operation.agent(agent_id)
-    if agent is None:
-        return operation.replies.agent_unknown
-    if not agent.logged_in:
-        return operation.replies.agent_logged_out
-    if operation.is_on_call(agent):
-        return operation.replies.agent_on_call
-    if not operation.has_cut_call(agent):
-        return operation.replies.no_cut_call
-    conn_id = operation.ring(phone, agent_id, token) if manner.act else operation.new_conn_id(agent_id, phone)
-    told = {ConnIds.GIVEN: {"conn_id": conn_id}, ConnIds.EMPTY: {"conn_id": ""}, ConnIds.MISSING: {}}
-    return Envelope(200, None, replies.AUX_CALL_DONE, told[manner.conn_ids])
+def _agent_api(method: str, do: Answerer, *needs: str, on_call: bool | None = None) -> Api:
+    """Return an API that makes an agent's station do something: only of an agent who is logged in (doc).
+
+    `on_call` is whether the agent must be on a call, or on none. What is done is noted among the commands.
+    """
+
+    def answer(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
+        agent = operation.agent(ask.parameters["agent_id"])
+        if agent is None:
+            return operation.replies.agent_unknown
+        if not agent.logged_in:
+            return operation.replies.agent_logged_out
+        if on_call is False and operation.is_on_call(agent):
+            return operation.replies.agent_on_call
+        if on_call is True and not operation.has_call(agent.agent_id):
+            return operation.replies.no_active_call
+        call = operation.call_meant(agent.agent_id)
+        done = do(operation, token, ask, manner)
+        if manner.act and not done.refuses:
+            operation.note_command(ask, token, call)
+        return done
+
+    # Agent calls need a token but are not counted (doc).
+    return Api("agentbox.php", method, ("agent_id", *needs), counted=False, answer=answer)
 
 
 def _token_info(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
@@ -75,16 +84,12 @@ def _of_dates(report: Report[Told]) -> Api:
 
 
 def _of_campaign(report: Report[CallRecord]) -> Api:
-    """Return the API of a report that is asked for the calls of one campaign, or of all.
-
-    GUESS: a campaign exists if it was added, or if any call in the history is one of its.
-    """
+    """Return the API of a report that is asked for the calls of one campaign, or of all."""
     by_dates = _of_dates(report)
 
     def answer(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
         campaign_id = ask.parameters["campaign_id"]
-        known = campaign_id == rows.ALL_CAMPAIGNS or operation.campaigns.get(campaign_id) is not None
-        if not known and all(call.campaign_id != campaign_id for call in operation.sight().calls):
+        if campaign_id != rows.ALL_CAMPAIGNS and not operation.knows_campaign(campaign_id):
             return replies.no_such_campaign(campaign_id)
         return by_dates.answer(operation, token, ask, manner)
 
@@ -104,10 +109,25 @@ def _done(method: str, answer: Answerer, *needs: str) -> Api:
     return Api("campaign.php", method, needs, counted=True, answer=answer)
 
 
+_RECALL = ("id_camp", "id_customer", "recall_style")
+
 # By name; a name may stand in two files.
 _NAMED: Sequence[tuple[str, Api]] = (
-    # Agent calls need a token but are not counted (doc).
-    ("aux_call", Api("agentbox.php", "POST", ("agent_id", "customer_phone"), counted=False, answer=_aux_call)),
+    ("aux_call", _agent_api("POST", agentbox.aux_call, "customer_phone", on_call=False)),
+    ("dial", _agent_api("POST", agentbox.dial, "customer_phone", on_call=False)),
+    ("transfer", _agent_api("POST", agentbox.transfer, "customer_phone", on_call=True)),
+    ("hang", _agent_api("POST", agentbox.hang, on_call=True)),
+    ("hold", _agent_api("POST", agentbox.hold, on_call=True)),
+    ("mute", _agent_api("POST", agentbox.mute, on_call=True)),
+    ("dtmf", _agent_api("POST", agentbox.dtmf, "tones", on_call=True)),
+    ("type", _agent_api("POST", agentbox.type_, "cod_act", "cod_act_2")),
+    # That there must be a call is doc here, and a GUESS for the others.
+    ("hang_type_ready", _agent_api("POST", agentbox.hang_type_ready, "cod_act", on_call=True)),
+    ("change_status", _agent_api("POST", agentbox.change_status, "status")),
+    ("agent_display", _agent_api("POST", agentbox.agent_display, "display", "button")),
+    ("recall", _agent_api("POST", agentbox.recall, *_RECALL, "telefono", "rellamada")),
+    ("edit_recall", _agent_api("PUT", agentbox.edit_recall, *_RECALL, "telephone")),
+    ("delete_recall", _agent_api("DELETE", agentbox.delete_recall, *_RECALL, "telephone")),
     ("start", _done("PUT", campaign_control.start, "campaign_id")),
     ("stop", _done("PUT", campaign_control.stop, "campaign_id")),
     (

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+
+PHONES = ("customer_phone", "telefono", "telephone", "phone")
+"""The names under which the APIs take a phone (doc): each API one of them."""
 
 
 class ConnIds(Enum):
@@ -29,6 +32,10 @@ class Ask:
     token: str | None = field(repr=False)
     body: bytes = field(default=b"", repr=False)
     content_type: str = ""
+
+    def first(self, names: Iterable[str]) -> str | None:
+        """Return the first of these parameters that is given, or `None`."""
+        return next((self.parameters[name] for name in names if name in self.parameters), None)
 
 
 @dataclass(frozen=True, slots=True)

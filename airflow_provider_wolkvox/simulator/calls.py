@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 ANSWER = "ANSWER"
 
@@ -29,7 +29,9 @@ RESULTS = CONNECTED | {
 """The words for results (doc), in capitals with hyphens; each report writes them in a way of its own."""
 
 OUT_PRE = "out_pre"
-"""The type_interaction of a call that a predictive campaign dialled (doc)."""
+OUTBOUND_MA = "outbound_ma"
+TRANSFERRED = "transfer"
+"""The type_interaction of calls that a predictive campaign dialled, an agent dialled, an agent handed on (doc)."""
 
 
 class CallError(ValueError):
@@ -41,7 +43,7 @@ class CallResult:
     """What becomes of a call. Make it with `CallResult.of`, which checks.
 
     The defaults of the seconds are those of an answered call (`of` gives the others theirs); an empty
-    `cod_act` means that the agent chose none. `hang_up` is `agent` or `customer` (doc).
+    `cod_act` means that the agent chose none. `hang_up` is `agent` or `customer` (doc). `comment` is the agent's.
     """
 
     result: str = ANSWER
@@ -51,6 +53,7 @@ class CallResult:
     hang_up: str = "customer"
     cod_act: str = ""
     cod_act_2: str = ""
+    comment: str = ""
 
     @classmethod
     def of(cls, result: str | CallResult = ANSWER, /, **options: object) -> CallResult:
@@ -155,7 +158,8 @@ class CallRecord:
     """One call of the operation, whoever dialled it: what every report of calls is made from.
 
     `phone` is exactly what was dialled, `begun` is aware. An empty text stands for nothing: a call may
-    have no agent (abandoned), no campaign (inbound), no customer_id.
+    have no agent (abandoned), no campaign (inbound), no customer_id. One that is not `at_station` is its
+    agent's by name only: somebody else has it.
     """
 
     phone: str
@@ -167,11 +171,22 @@ class CallRecord:
     campaign_id: str = ""
     customer_id: str = ""
     skill_id: str = ""
+    at_station: bool = True
+
+    @property
+    def answered(self) -> datetime:
+        """When the ringing ended, with an answer or without."""
+        return self.begun + timedelta(seconds=self.what.ring_seconds)
+
+    @property
+    def taken(self) -> datetime:
+        """When the agent was no longer free."""
+        return self.begun
 
     @property
     def over(self) -> datetime:
         """When the line was free again."""
-        return self.begun + timedelta(seconds=self.what.ring_seconds + self.what.talk_seconds)
+        return self.answered + timedelta(seconds=self.what.talk_seconds)
 
     @property
     def finished(self) -> datetime:
@@ -195,7 +210,7 @@ class CallRecord:
         GUESS: the names of the states are doc; that a call which is not connected has neither TALK nor ACW
         is not.
         """
-        if not self.agent_id:
+        if not self.agent_id or not self.at_station:
             return ()
         spans: list[tuple[str, int]] = [("RING", self.what.ring_seconds)]
         if self.what.connected:
@@ -208,9 +223,27 @@ class CallRecord:
             moment = over
         return tuple(events)
 
+    def hung_up(self, now: datetime) -> Self:
+        """Return this call as it ends if its agent hangs up now. GUESS: one that still rings is cancelled."""
+        seconds = (now - self.begun) // _SECOND
+        if now < self.answered:
+            codes = {name: getattr(self.what, name) for name in ("cod_act", "cod_act_2", "comment")}
+            return replace(self, what=CallResult.of("CANCEL", ring_seconds=seconds, **codes))
+        what = replace(self.what, talk_seconds=seconds - self.what.ring_seconds, hang_up="agent")
+        return replace(self, what=what)
+
+    def worked_off(self, now: datetime) -> Self:
+        """Return this call, which is over, with the agent's work after it ended now."""
+        return replace(self, what=replace(self.what, acw_seconds=(now - self.over) // _SECOND))
+
+    def codified(self, cod_act: str, cod_act_2: str, comment: str) -> Self:
+        """Return this call with the dispositions that the agent chose."""
+        return replace(self, what=replace(self.what, cod_act=cod_act, cod_act_2=cod_act_2, comment=comment))
+
 
 # So short that it begins after the cut call before it has ended; see `history`.
 _READY_BEFORE = timedelta(seconds=2)
+_SECOND = timedelta(seconds=1)
 
 
 _DAY = 86_400

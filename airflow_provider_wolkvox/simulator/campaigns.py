@@ -236,6 +236,15 @@ class Campaigns:
         """Return whether an agent is on a campaign's call."""
         return any(dial.agent_id == agent_id and dial.taken <= now < dial.over for dial in self.dials(now))
 
+    def last_call(self, agent_id: str, now: datetime) -> Dial | None:
+        """Return the last dial that an agent has taken, if there is one."""
+        taken = (dial for dial in self.dials(now) if dial.agent_id == agent_id and dial.taken <= now)
+        return max(taken, key=lambda dial: dial.taken, default=None)
+
+    def put(self, before: Dial, after: Dial) -> None:
+        """Put a dial that went another way in the place of what was planned; to be followed by `plan_from`."""
+        self._dials[self._dials.index(before)] = after
+
     def counters(self, state: State, now: datetime, hits: frozenset[str]) -> Counters:
         """Return a campaign's numbers; `hits` are the dispositions that count as one."""
         dials = self.dials_of(state.campaign_id, now)

@@ -14,6 +14,7 @@ from airflow_provider_wolkvox.simulator.faults import Fault, FaultError, Faults
 from airflow_provider_wolkvox.simulator.framing import Answer
 from airflow_provider_wolkvox.simulator.operation import NO_TOKEN_SENT, UNKNOWN_TOKEN, Operation, TokenStats
 from airflow_provider_wolkvox.simulator.reports import ReportError, lag_by_report
+from airflow_provider_wolkvox.simulator.stations import Station
 
 CONTROL_PATH = "/_sim"
 
@@ -36,6 +37,9 @@ class Control:
             "GET /_sim/stats": self._stats,
             "GET /_sim/faults": self._armed,
             "GET /_sim/agents": self._agents,
+            "GET /_sim/stations": self._stations,
+            "GET /_sim/commands": self._commands,
+            "GET /_sim/recalls": self._recalls,
             "GET /_sim/history": self._history,
             "GET /_sim/reports": self._reports,
             "GET /_sim/campaigns": self._campaigns,
@@ -106,6 +110,17 @@ class Control:
         for agent_id, states in changes:
             self._operation.change_agent(agent_id, **states)
         return self._agents(b"")
+
+    def _stations(self, _: bytes) -> Any:
+        return {"stations": [_standing(station) for station in self._operation.stations]}
+
+    def _commands(self, _: bytes) -> Any:
+        commands = [{**asdict(command), "at": command.at.isoformat()} for command in self._operation.commands]
+        return {"commands": commands}
+
+    def _recalls(self, _: bytes) -> Any:
+        recalls = [{**asdict(recall), "due": recall.due.isoformat()} for recall in self._operation.recalls]
+        return {"recalls": recalls}
 
     def _history(self, _: bytes) -> Any:
         return {"history": [_described(record) for record in self._operation.history]}
@@ -191,6 +206,15 @@ def _seen(campaign: Campaign) -> dict[str, Any]:
         **{name: getattr(campaign, name) for name in (*names, "starts", "stops", "recalls")},
         "counters": asdict(campaign.counters),
         "dials": [_described(dial) for dial in campaign.dials],
+    }
+
+
+def _standing(station: Station) -> dict[str, Any]:
+    names = ("agent_id", "status", "on_call", "on_hold", "muted")
+    return {
+        **{name: getattr(station, name) for name in names},
+        "hidden": sorted(station.hidden),
+        "call": _described(station.call) if station.call else None,
     }
 
 

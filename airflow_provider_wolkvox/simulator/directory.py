@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ActivityCode:
-    """A disposition that agents choose after a call; `hit` and `rpc` (right party contact) are its flags (doc)."""
+    """A disposition that agents choose after a call; `hit` and `rpc` (right party contact) are its flags (doc).
+
+    `group` 1 is for `cod_act` and 2 for `cod_act_2` (doc: there are these two); `None` is in both.
+    """
 
     cod_act: str
     name: str
     hit: bool = False
     rpc: bool = False
+    group: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +51,21 @@ DEFAULT_CODES = (
 )
 
 
+DEFAULT_STATES: Mapping[str, str] = {"1": "BREAK", "2": "LUNCH", "3": "TRAINING"}
+
+
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """All that an operation has on record. `agent_names` is by agent_id; others are called `AGENT 10001`."""
+    """All that an operation has on record. `agent_names` is by agent_id; others are called `AGENT 10001`.
+
+    `agent_states` are the states of the operation's own, their names by their ids.
+    """
 
     agent_names: Mapping[str, str] = field(default_factory=dict)
     activity_codes: tuple[ActivityCode, ...] = DEFAULT_CODES
     do_not_call: tuple[DoNotCall, ...] = ()
     law2300: tuple[LastContact, ...] = ()
+    agent_states: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_STATES))
 
     def agent_name(self, agent_id: str) -> str:
         """Return an agent's name; "-" for nobody's."""
@@ -63,6 +74,10 @@ class Directory:
     def description(self, cod_act: str) -> str:
         """Return what a disposition is called; "-" for one that the operation lacks."""
         return next((code.name for code in self.activity_codes if code.cod_act == cod_act), "-")
+
+    def has_code(self, cod_act: str, group: int) -> bool:
+        """Return whether the operation has a disposition, in one of the two groups."""
+        return any(code.cod_act == cod_act and code.group in (None, group) for code in self.activity_codes)
 
     @property
     def hits(self) -> frozenset[str]:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
-from airflow_provider_wolkvox.simulator.asks import Ask
+from airflow_provider_wolkvox.simulator.asks import PHONES, Ask
 from airflow_provider_wolkvox.simulator.operation import masked
 
 
@@ -142,8 +142,8 @@ class Fault:
             (self.api, ask.api),
             (self.token, ask.token),
             (self.agent_id, ask.parameters.get("agent_id")),
-            (self.phone, ask.parameters.get("customer_phone")),
-            (self.campaign_id, ask.parameters.get("campaign_id")),
+            (self.phone, ask.first(PHONES)),
+            (self.campaign_id, ask.first(("campaign_id", "id_camp"))),
         )
         return all(wanted is None or wanted == found for wanted, found in pairs)
 

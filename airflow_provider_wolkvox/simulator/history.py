@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort_right
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -25,6 +26,7 @@ class History:
         self.held: list[CallRecord] = []
         self.holding = False
         self._predictive: dict[tuple[str, str], CallRecord] = {}
+        self._of_agent: dict[str, list[CallRecord]] = {}
 
     @property
     def all(self) -> tuple[CallRecord, ...]:
@@ -32,25 +34,50 @@ class History:
         return tuple(sorted([*self.shown, *self.held], key=lambda record: record.begun))
 
     def note_past(self, record: CallRecord) -> None:
-        """Note a call that is over: holding reports back does not concern it."""
+        """Note a call that no request has made: holding reports back does not concern it."""
         self.shown.append(record)
+        self._note_of_agent(record)
         if record.type_interaction == OUT_PRE:
             pair = (record.agent_id, record.phone)
             last = self._predictive.get(pair)
             if last is None or last.begun <= record.begun:
                 self._predictive[pair] = record
 
-    def note(self, record: CallRecord, dialled: CallRecord | None) -> CallRecord:
-        """Note a call that has just been rung, and return it as it was noted.
+    def note(self, record: CallRecord) -> None:
+        """Note a call that has just been rung."""
+        (self.held if self.holding else self.shown).append(record)
+        self._note_of_agent(record)
 
-        It stays tied to its predictive call's record (doc), thus to campaign and customer: to what a campaign
-        has dialled, or else to a call of the past.
+    def tied(self, record: CallRecord, dialled: CallRecord | None) -> CallRecord:
+        """Return a call that has just been rung, tied to its predictive call's record, thus to campaign and customer.
+
+        To what a campaign has dialled, or else to a call of the past.
         """
         cut = dialled or self._predictive.get((record.agent_id, record.phone))
         if cut is not None and cut.begun <= record.begun:
             record = replace(record, campaign_id=cut.campaign_id, customer_id=cut.customer_id)
-        (self.held if self.holding else self.shown).append(record)
         return record
+
+    def put(self, before: CallRecord, after: CallRecord) -> None:
+        """Put a call that went another way in the place of what was noted of it."""
+        for calls in (self.shown, self.held, self._of_agent[before.agent_id]):
+            for place in range(len(calls) - 1, -1, -1):
+                if calls[place] is before:
+                    calls[place] = after
+                    break
+        pair = (before.agent_id, before.phone)
+        if self._predictive.get(pair) is before:
+            self._predictive[pair] = after
+
+    def last_at_station(self, agent_id: str, now: datetime) -> CallRecord | None:
+        """Return the last call that began at an agent's station, `None` if there is none."""
+        calls = self._of_agent.get(agent_id, ())
+        place = bisect_right(calls, now, key=lambda record: record.begun)
+        return calls[place - 1] if place else None
+
+    def _note_of_agent(self, record: CallRecord) -> None:
+        if record.agent_id and record.at_station:
+            insort_right(self._of_agent.setdefault(record.agent_id, []), record, key=lambda each: each.begun)
 
     def has_recent_predictive(self, agent_id: str, phone: str, now: datetime) -> bool:
         """Return whether the history holds the predictive call that an aux_call of now would follow."""

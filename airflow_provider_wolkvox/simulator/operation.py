@@ -14,12 +14,23 @@ from datetime import UTC, date, datetime
 from functools import partial
 from itertools import chain
 
-from airflow_provider_wolkvox.simulator.calls import OUT_PRE, CallError, CallRecord, CallResult, CallResults
+from airflow_provider_wolkvox.simulator.asks import Ask
+from airflow_provider_wolkvox.simulator.calls import (
+    OUT_PRE,
+    OUTBOUND_MA,
+    TRANSFERRED,
+    CallError,
+    CallRecord,
+    CallResult,
+    CallResults,
+)
 from airflow_provider_wolkvox.simulator.campaigns import Campaign, Campaigns, State
 from airflow_provider_wolkvox.simulator.directory import Directory
 from airflow_provider_wolkvox.simulator.history import History, cut_call, cut_call_begun
+from airflow_provider_wolkvox.simulator.predictive import Dial
 from airflow_provider_wolkvox.simulator.replies import UndocumentedReplies
 from airflow_provider_wolkvox.simulator.reports import GMT_5, ReportManner, Sight
+from airflow_provider_wolkvox.simulator.stations import HOLD, LOGOUT, MUTE, READY, Command, Recall, Station, Stations
 
 SIMULTANEOUS_LIMIT = 2
 """Requests that one token may have under way; the next gets a 403 (doc)."""
@@ -30,6 +41,11 @@ REQUESTS_PER_LICENCE = 1_000
 
 DEFAULT_AGENTS = ("10001", "10002", "10003", "10004", "10005")
 """Extensions of five digits, as in the vendor's samples (doc)."""
+
+AUX_CALL = "aux_call"
+DIAL = "dial"
+TRANSFER = "transfer"
+"""The APIs that ring a phone."""
 
 _LOOK_AGAIN = 0.02
 
@@ -63,13 +79,17 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One ring: the phone exactly as the server received it, the token masked, `at` aware in UTC."""
+    """One ring: the phone exactly as the server received it, the token masked, `at` aware in UTC.
+
+    `api` is what made it ring: `aux_call`, `dial` or `transfer`.
+    """
 
     phone: str
     agent_id: str
     conn_id: str
     token: str
     at: datetime
+    api: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +159,7 @@ class Operation:
         cut_calls: bool,
         directory: Directory,
         record_limit: int | None,
+        one_call_at_a_time: bool,
     ) -> None:
         if not tokens or any(not token.text for token in tokens):
             raise ValueError("an operation needs at least one token, and no token may be empty")
@@ -157,6 +178,7 @@ class Operation:
         self.cut_calls = cut_calls
         self.directory = directory
         self.record_limit = record_limit
+        self.one_call_at_a_time = one_call_at_a_time
         self.maintenance = False
         self.lock = threading.RLock()
         self._changed = threading.Condition(self.lock)
@@ -172,13 +194,14 @@ class Operation:
         self._calls: list[Call] = []
         self._history = History()
         self._campaigns = Campaigns()
+        self._stations = Stations()
         self._busy_until: dict[str, datetime] = {}
         self._rings: Counter[str] = Counter()
         self._used: Counter[str] = Counter()
         self._dropped_unread = 0
 
     def reset(self) -> None:
-        """Forget rings, the history, campaigns, counts and used quota; reports are held back no more.
+        """Forget rings, the history, campaigns, stations, counts and used quota; reports are held back no more.
 
         Requests under way stay under way, for the new counts too.
         """
@@ -301,6 +324,9 @@ class Operation:
             before = self._agents.get(agent.agent_id)
             if before is None or agent.logged_in != before.logged_in:
                 self._logged_since[agent.agent_id] = self.now()
+                self._stations.log_in_anew(agent.agent_id)
+            elif agent.on_call != before.on_call:
+                self._stations.switch_off(agent.agent_id)
             self._agents[agent.agent_id] = agent
             self.campaigns_changed()
 
@@ -341,32 +367,54 @@ class Operation:
             epoch = int(self._clock() if at is None else at.timestamp())
             return f"{agent_id or 0}.{phone[-4:]:0>4}.{epoch}.{10_000 + self._sequence}"
 
-    def ring(self, phone: str, agent_id: str, token: Token) -> str:
-        """Ring a phone, and return the call's conn_id. Again and again if asked: protecting is the client's job."""
+    def ring(self, phone: str, agent_id: str, token: Token, api: str, *, customer_id: str = "") -> str:
+        """Ring a phone, and return the call's conn_id. Again and again if asked: protecting is the client's job.
+
+        Only an aux_call follows a predictive call and stays tied to its record (doc).
+        """
         with self._changed:
             now = self.now()
             # First, since it may be a test's own function: if that fails, nothing has rung.
             what = CallResult.of(self.call_results(phone, agent_id, self._rings[phone]))
-            dialled = self._campaigns.last_dial(agent_id, phone, now)
-            if self.cut_calls and not dialled and not self._history.has_recent_predictive(agent_id, phone, now):
-                begun = cut_call_begun(now, len(self._calls))
-                self._history.note_past(cut_call(phone, agent_id, self.new_conn_id(agent_id, phone, begun), begun))
+            dialled = self._campaigns.last_dial(agent_id, phone, now) if api == AUX_CALL else None
+            if api == AUX_CALL and self.cut_calls and not dialled:
+                self._note_cut_call(phone, agent_id, now)
             conn_id = self.new_conn_id(agent_id, phone)
             self._rings[phone] += 1
-            self._calls.append(Call(phone, agent_id, conn_id, masked(token.text), now))
-            record = CallRecord(phone, agent_id, conn_id, now, what, self.report_manner.aux_call_type)
-            self._history.note(record, dialled)
-            self._busy_until[agent_id] = max(record.finished, self._busy_until.get(agent_id, now))
+            self._calls.append(Call(phone, agent_id, conn_id, masked(token.text), now, api))
+            record = CallRecord(
+                phone,
+                agent_id,
+                conn_id,
+                now,
+                what,
+                {AUX_CALL: self.report_manner.aux_call_type, DIAL: OUTBOUND_MA, TRANSFER: TRANSFERRED}[api],
+                customer_id=customer_id,
+                at_station=api != TRANSFER,
+            )
+            self._history.note(self._history.tied(record, dialled) if api == AUX_CALL else record)
+            if record.at_station:
+                self._busy_until[agent_id] = max(record.finished, self._busy_until.get(agent_id, now))
             self.campaigns_changed()
             return conn_id
+
+    def _note_cut_call(self, phone: str, agent_id: str, now: datetime) -> None:
+        if not self._history.has_recent_predictive(agent_id, phone, now):
+            begun = cut_call_begun(now, len(self._calls))
+            self._history.note_past(cut_call(phone, agent_id, self.new_conn_id(agent_id, phone, begun), begun))
 
     def logged_since(self, agent_id: str) -> datetime:
         """Return since when an agent has been logged in, or out."""
         return self._logged_since[agent_id]
 
     def is_on_call(self, agent: Agent) -> bool:
-        """Return whether an agent is on a call: by its given state, or on a campaign's."""
-        return agent.on_call or self._campaigns.is_talking(agent.agent_id, self.now())
+        """Return whether an agent is on a call that forbids it another.
+
+        By its given state, or on a campaign's; on one that it made itself only if `one_call_at_a_time`.
+        """
+        if agent.on_call or self._campaigns.is_talking(agent.agent_id, self.now()):
+            return True
+        return self.one_call_at_a_time and self.call_of(agent.agent_id) is not None
 
     def has_cut_call(self, agent: Agent) -> bool:
         """Return whether an agent has had a cut call: by its given state, or a campaign's."""
@@ -376,7 +424,109 @@ class Operation:
         """Return the clock's time, aware in UTC."""
         return datetime.fromtimestamp(self._clock(), UTC)
 
+    # Calls and stations
+
+    @property
+    def stations_kept(self) -> Stations:
+        """What stations are set to, the commands and the recalls; to be used under the lock."""
+        return self._stations
+
+    def last_call(self, agent_id: str) -> CallRecord | None:
+        """Return the call that began last at an agent's station, over or not; `None` if there was none."""
+        now = self.now()
+        found = (self._history.last_at_station(agent_id, now), self._campaigns.last_call(agent_id, now))
+        return max((call for call in found if call is not None), key=lambda call: call.taken, default=None)
+
+    def call_of(self, agent_id: str) -> CallRecord | None:
+        """Return the call that an agent is on, ringing or talking: the last one, if it is not over."""
+        call = self.last_call(agent_id)
+        return call if call is not None and self.now() < call.over else None
+
+    def has_call(self, agent_id: str) -> bool:
+        """Return whether an agent is on a call, by its given state or on any other."""
+        return self._agents[agent_id].on_call or self.call_of(agent_id) is not None
+
+    def call_meant(self, agent_id: str) -> CallRecord | None:
+        """Return the call that an agent is on, or else its last; `None` if that is a call of which nothing is known."""
+        return self.call_of(agent_id) or (None if self._agents[agent_id].on_call else self.last_call(agent_id))
+
+    def station(self, agent_id: str) -> Station:
+        """Return an agent's station as it is now; `KeyError` if there is none."""
+        with self.lock:
+            agent, kept, call = self._agents[agent_id], self._stations, self.call_of(agent_id)
+            conn_id = call.conn_id if call else ""
+            on_call = self.has_call(agent_id)
+            return Station(
+                agent_id=agent_id,
+                status=kept.state(agent_id)[0] if agent.logged_in else LOGOUT,
+                on_call=on_call,
+                call=call,
+                on_hold=on_call and kept.is_on(HOLD, agent_id, conn_id),
+                muted=on_call and kept.is_on(MUTE, agent_id, conn_id),
+                hidden=kept.hidden(agent_id),
+            )
+
+    def note_command(self, ask: Ask, token: Token, call: CallRecord | None) -> None:
+        """Note a request of the agent API that was carried out, and the call that it found."""
+        with self._changed:
+            values = {name: value for name, value in ask.parameters.items() if name != "agent_id"}
+            agent_id, conn_id = ask.parameters["agent_id"], call.conn_id if call else ""
+            command = Command(ask.api, agent_id, conn_id, values, masked(token.text), self.now())
+            self._stations.commands.append(command)
+            self._note_change()
+
+    def toggle(self, switch: str, agent_id: str) -> None:
+        """Put the call that an agent is on on hold or mute, or take it off."""
+        with self.lock:
+            call = self.call_of(agent_id)
+            self._stations.toggle(switch, agent_id, call.conn_id if call else "")
+
+    def hang_up(self, agent_id: str) -> None:
+        """End the call that an agent is on, also one that was only said to be."""
+        with self._changed:
+            call = self.call_of(agent_id)
+            if call is not None:
+                self._put(call, call.hung_up(self.now()))
+            if self._agents[agent_id].on_call:
+                self.change_agent(agent_id, on_call=False)
+
+    def codify(self, agent_id: str, cod_act: str, cod_act_2: str, comment: str) -> None:
+        """Give the call that an agent is on, or else its last, its dispositions."""
+        with self._changed:
+            call = self.call_meant(agent_id)
+            if call is not None:
+                self._put(call, call.codified(cod_act, cod_act_2, comment))
+
+    def set_state(self, agent_id: str, state: str) -> None:
+        """Make an agent ready, or put it into a state of the operation's own; its work after a call is done."""
+        with self._changed:
+            now, call = self.now(), self.last_call(agent_id)
+            if call is not None and call.over <= now < call.finished:
+                self._put(call, call.worked_off(now))
+            self._stations.set_state(agent_id, state, now)
+            self.campaigns_changed()
+
+    def log_out(self, agent_id: str) -> None:
+        """End the call that an agent is on, and log it out."""
+        with self._changed:
+            self.hang_up(agent_id)
+            self.change_agent(agent_id, logged_in=False)
+
+    def _put(self, before: CallRecord, after: CallRecord) -> None:
+        if isinstance(before, Dial) and isinstance(after, Dial):
+            self._campaigns.put(before, after)
+        else:
+            self._history.put(before, after)
+            self._busy_until[after.agent_id] = after.finished
+        self.campaigns_changed()
+
     # Campaigns
+
+    def knows_campaign(self, campaign_id: str) -> bool:
+        """Return whether a campaign exists. GUESS: it was added, or any call in the history is one of its."""
+        if self._campaigns.get(campaign_id) is not None:
+            return True
+        return any(call.campaign_id == campaign_id for call in self.sight().calls)
 
     @property
     def campaigns(self) -> Campaigns:
@@ -403,16 +553,18 @@ class Operation:
         """Plan anew what campaigns dial from now on."""
         with self._changed:
             if self._campaigns:
-                available = {
-                    agent.agent_id: max(
-                        self._logged_since[agent.agent_id],
-                        self._busy_until.get(agent.agent_id, self._logged_since[agent.agent_id]),
-                    )
-                    for agent in self._agents.values()
-                    if agent.logged_in and not agent.on_call
-                }
-                self._campaigns.plan_from(self.now(), available)
+                self._campaigns.plan_from(self.now(), self._available())
             self._note_change()
+
+    def _available(self) -> dict[str, datetime]:
+        """Return the agents that campaigns can have, each with the time from when."""
+        found = {}
+        for agent in self._agents.values():
+            state, since = self._stations.state(agent.agent_id)
+            if agent.logged_in and not agent.on_call and state == READY:
+                times = (self._logged_since[agent.agent_id], self._busy_until.get(agent.agent_id), since)
+                found[agent.agent_id] = max(time for time in times if time is not None)
+        return found
 
     # What reports tell of
 
@@ -500,6 +652,24 @@ class Operation:
         """The calls in the order they rang: a snapshot."""
         with self.lock:
             return tuple(self._calls)
+
+    @property
+    def stations(self) -> tuple[Station, ...]:
+        """Every agent's station as it is now."""
+        with self.lock:
+            return tuple(self.station(agent_id) for agent_id in self._agents)
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """The requests of the agent API that were carried out, in order: a snapshot."""
+        with self.lock:
+            return tuple(self._stations.commands)
+
+    @property
+    def recalls(self) -> tuple[Recall, ...]:
+        """The recalls as they stand now: a snapshot."""
+        with self.lock:
+            return tuple(self._stations.recalls)
 
     @property
     def drops_before_reading(self) -> int:

@@ -71,11 +71,6 @@ class Dial(CallRecord):
         return self.record.fields
 
     @property
-    def answered(self) -> datetime:
-        """When the ringing ended, with an answer or without."""
-        return self.begun + timedelta(seconds=self.what.ring_seconds)
-
-    @property
     def taken(self) -> datetime:
         """When the agent was no longer waiting: as the customer answered, or as the agent dialled in a preview."""
         return self.answered if self.type_interaction == OUT_PRE else self.begun

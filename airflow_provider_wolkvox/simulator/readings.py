@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 
 from airflow_provider_wolkvox.simulator import replies, rows
 from airflow_provider_wolkvox.simulator.asks import Ask, Manner
-from airflow_provider_wolkvox.simulator.calls import CallRecord
 from airflow_provider_wolkvox.simulator.campaigns import State
 from airflow_provider_wolkvox.simulator.operation import Agent, Operation, Token
 from airflow_provider_wolkvox.simulator.predictive import Dial, Record
@@ -20,12 +18,9 @@ _NOT_DIALLED = "CLEAN"
 def real_time_agents(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
     """Tell each agent's state now, and for how many seconds: no call and no phone (doc)."""
     sight = operation.sight()
-    of_agent: dict[str, list[CallRecord]] = {}
-    for call in operation.history:
-        of_agent.setdefault(call.agent_id, []).append(call)
     found = []
     for agent in operation.agents:
-        state = _state(operation, agent, of_agent.get(agent.agent_id, ()), sight)
+        state = _state(operation, agent, sight)
         if state is not None:
             status, since = state
             found.append(
@@ -39,33 +34,25 @@ def real_time_agents(operation: Operation, token: Token, ask: Ask, manner: Manne
     return _listed(found, sight)
 
 
-def _state(
-    operation: Operation, agent: Agent, calls: Iterable[CallRecord], sight: Sight
-) -> tuple[str, datetime] | None:
+def _state(operation: Operation, agent: Agent, sight: Sight) -> tuple[str, datetime] | None:
     """Return an agent's state and since when, `None` if it is not to be told of.
 
-    GUESS: what is told of an agent who is not logged in; the words are doc otherwise.
+    GUESS: what is told of an agent who is not logged in, and that a state of the operation's own has its name
+    there; the words are doc otherwise.
     """
     since = operation.logged_since(agent.agent_id)
     if not agent.logged_in:
         return (sight.manner.logged_out, since) if sight.manner.logged_out else None
-    current: tuple[str, datetime] | None = None
-    for call in calls:
-        if call.begun > sight.now:
-            continue
-        if call.finished <= sight.now:
-            since = max(since, call.finished)
-            continue
+    call = operation.last_call(agent.agent_id)
+    if call is not None:
         for event in call.events:
-            if (
-                event.call is not None
-                and event.begun <= sight.now < event.over
-                and (current is None or current[1] <= event.begun)
-            ):
-                current = (_STATES[event.status], event.begun)
-    if current is None and agent.on_call:
+            if event.call is not None and event.begun <= sight.now < event.over:
+                return _STATES[event.status], event.begun
+        since = max(since, call.finished)
+    if agent.on_call:
         return _STATES["TALK"], since
-    return current or ("Ready", since)
+    state, chosen = operation.stations_kept.state(agent.agent_id)
+    return sight.directory.agent_states.get(state, "Ready"), max(since, chosen or since)
 
 
 _STATES = {"RING": "Ring", "TALK": "Talk", "ACW": "ACW"}

@@ -67,8 +67,20 @@ QUOTA_USED_UP = Envelope(403, "FORBIDDEN", "TOKEN LIMIT EXCEEDED")
 TOKEN_BUSY = Envelope(403, "FORBIDDEN", "EXCEEDS THE LIMIT OF SIMULTANEOUS REQUESTS PER TOKEN (2)")
 BAD_TOKEN = Envelope(403, "FORBIDDEN", "PLEASE VALIDATE TOKEN")
 
-# Successes (doc). "Type has been successful" is what the vendor shows for aux_call, oddly.
+# Successes (doc). "Type has been successful" is what the vendor shows for aux_call too, oddly; "excecuted" is its own.
 AUX_CALL_DONE = "Type has been successful"
+DIAL_DONE = "Dial has been successful"
+HANG_DONE = "Hang has been successful"
+HOLD_DONE = "Hold agentbox has been excecuted"
+MUTE_DONE = "Microphone agentbox has been excecuted"
+TYPE_DONE = "Type has been successful"
+RECALL_DONE = "Recall has been successful"
+# GUESS: that dtmf and agent_display answer a text with a text in data is doc, which texts is not; of editing and
+# deleting a recall nothing is.
+DTMF_DONE = "Dtmf has been successful"
+DISPLAY_DONE = "Display has been successful"
+RECALL_EDITED = "Recall has been edited successfully"
+RECALL_DELETED = "Recall has been deleted successfully"
 # GUESS: no sample of token_info's msg is known to us.
 TOKEN_INFO_DONE = "1 record was found"  # noqa: S105 - a text, no secret
 
@@ -84,6 +96,16 @@ TOO_MANY_ACTIVE = Envelope(
 NOT_STARTED = Envelope(404, "Not Found", "The campaign has not been started, please validate the data")
 NONE_ADDED = Envelope(404, "Not Found", "0 records has been added, please validate the data")
 ALL_ADDED = Envelope(201, None, "All records has been added successfully")
+
+
+def transferred(phone: str) -> str:
+    """Return the msg of a call that was handed on (doc). GUESS: that `X` is the number."""
+    return f"Call has been transfer to {phone} number"
+
+
+def status_changed(status: str) -> str:
+    """Return the msg of an agent whose state was set (doc). GUESS: that it ends with the state as it was asked for."""
+    return f"Agent status has been modified to {status}"
 
 
 def no_such_campaign(campaign_id: str) -> Envelope:
@@ -118,17 +140,26 @@ def records_found(number: int) -> str:
 class UndocumentedReplies:
     """The replies that the vendor documents nowhere, in one place. Every one is a GUESS.
 
-        Documented is only *that* the agent must be logged in, that the predictive call must have been cut,
-        that an older local API wants the agent off the phone, that APIs are switched off with a 403
-        during backups, that a range of dates has at most 31 days, that bodies which are no JSON get a 400, and that
-        10,000 records go up at once. That a report answers wrong dates as it
-    answers an empty window is what its text suggests.
+    Documented is only *that* the agent must be logged in, that the predictive call must have been cut,
+    that an older local API wants the agent off the phone, that hang_type_ready needs an active call, that
+    APIs are switched off with a 403 during backups, that a range of dates has at most 31 days, that bodies
+    which are no JSON get a 400, and that 10,000 records go up at once. That a report answers wrong dates as
+    it answers an empty window is what its text suggests.
     """
 
     agent_unknown: Envelope = Envelope(404, "Not Found", "The agent_id does not exist in your operation.")
     agent_logged_out: Envelope = Envelope(400, "BAD REQUEST", "The agent is not logged in")
     agent_on_call: Envelope = Envelope(400, "BAD REQUEST", "The agent has an active call")
     no_cut_call: Envelope = Envelope(400, "BAD REQUEST", "The agent has no finished predictive call")
+    no_active_call: Envelope = Envelope(400, "BAD REQUEST", "The agent has no active call")
+    no_call_to_type: Envelope = Envelope(400, "BAD REQUEST", "The agent has no call to be typed")
+    disposition_unknown: Envelope = Envelope(404, "Not Found", "The activity code does not exist in your operation.")
+    tones_wrong: Envelope = Envelope(400, "BAD REQUEST", "The tones are not valid")
+    status_unknown: Envelope = Envelope(404, "Not Found", "The status does not exist in your operation.")
+    display_wrong: Envelope = Envelope(400, "BAD REQUEST", "The display or button is not valid")
+    recall_style_wrong: Envelope = Envelope(400, "BAD REQUEST", "The recall_style is not valid")
+    recall_date_wrong: Envelope = Envelope(400, "BAD REQUEST", "The date of the recall is not valid")
+    recall_unknown: Envelope = Envelope(404, "Not Found", "The recall does not exist.")
     api_off: Envelope = Envelope(403, "FORBIDDEN", "API DISABLED, THE SERVER IS UNDER MAINTENANCE")
     wrong_method: Envelope = Envelope(405, "METHOD NOT ALLOWED", "THE METHOD IS NOT ALLOWED FOR THIS API")
     dates_wrong: Envelope = NO_ROWS

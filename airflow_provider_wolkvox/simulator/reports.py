@@ -229,7 +229,7 @@ def ask_ten_minutes(report: Report[Told], sight: Sight) -> Envelope:
 def read_window(parameters: Mapping[str, str], sight: Sight, zone: tzinfo) -> Window | Envelope:
     """Return the range of dates that is asked for, or what wolkvox says if it can't be."""
     try:
-        window = Window(_moment(parameters["date_ini"], zone), _moment(parameters["date_end"], zone))
+        window = Window(read_moment(parameters["date_ini"], zone), read_moment(parameters["date_end"], zone))
     except ValueError:
         return sight.replies.dates_wrong
     if window.last < window.first:
@@ -239,7 +239,8 @@ def read_window(parameters: Mapping[str, str], sight: Sight, zone: tzinfo) -> Wi
     return window
 
 
-def _moment(text: str, zone: tzinfo) -> datetime:
+def read_moment(text: str, zone: tzinfo) -> datetime:
+    """Return the time that `YYYYmmddHHiiss` (doc) means in a zone; `ValueError` for what is none."""
     # strptime alone would take single digits and blanks too.
     if not re.fullmatch("[0-9]{14}", text):
         raise ValueError(text)

@@ -40,7 +40,7 @@ def _cdr_1(call: CallRecord, words: Wording) -> Fields:
         "skill_id": call.skill_id or "-",
         "skill_name": "-",
         "agent_id": call.agent_id or "-",
-        "comment": "",
+        "comment": what.comment,
     }
 
 

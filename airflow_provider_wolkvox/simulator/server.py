@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from airflow_provider_wolkvox.simulator import apis, framing
-from airflow_provider_wolkvox.simulator.asks import Ask, ConnIds, Manner
+from airflow_provider_wolkvox.simulator.asks import PHONES, Ask, ConnIds, Manner
 from airflow_provider_wolkvox.simulator.connection import ClientGone, Connection, Stopping, StopSignal
 from airflow_provider_wolkvox.simulator.control import CONTROL_PATH, Control
 from airflow_provider_wolkvox.simulator.faults import Faults
@@ -250,11 +250,18 @@ def _whole(answer: Answer, *, keep_alive: bool) -> bytes:
 
 
 def _shown(parameters: Mapping[str, str]) -> str:
-    phones = ("customer_phone", "telephone", "telefono", "phone")
     # Quoted again, since a line break in a value would make two lines of one.
-    return " ".join(
-        f"{quote(name)}={quote(masked(value) if name in phones else value)}" for name, value in parameters.items()
-    )
+    return " ".join(f"{quote(name)}={quote(_fit_for_log(name, value))}" for name, value in parameters.items())
+
+
+# Tones may be a card's number, the others are about customers.
+_HIDDEN = frozenset({"tones", "comments", "customer_name", "name_recall"})
+
+
+def _fit_for_log(name: str, value: str) -> str:
+    if name in _HIDDEN:
+        return "***"
+    return masked(value) if name in PHONES else value
 
 
 # A child forked while a simulator runs (Airflow's task runner forks) would keep copies of its sockets open,

@@ -36,6 +36,7 @@ from airflow_provider_wolkvox.simulator.predictive import PREDICTIVE
 from airflow_provider_wolkvox.simulator.replies import Envelope, UndocumentedReplies
 from airflow_provider_wolkvox.simulator.reports import ReportLag, ReportManner, lag_by_report
 from airflow_provider_wolkvox.simulator.server import Server, Settings
+from airflow_provider_wolkvox.simulator.stations import Command, Recall, Station
 
 
 class Simulator:
@@ -67,6 +68,8 @@ class Simulator:
     :param cut_calls: whether the predictive call that has to precede an aux_call (doc) is in the reports:
         same agent and phone, up to a minute before, with a conn_id of its own.
     :param directory: agents' names, dispositions, the do-not-call list and what is kept for Law 2300.
+    :param one_call_at_a_time: whether an agent that is on a call which it made itself is refused another (doc,
+        of an older API). Off by default: a call that is made twice by mistake then rings twice, and is seen.
     :param record_limit: records that all campaigns may have together (`None`: any number).
     :param log: gets one line per request, token hidden and phone masked.
     :raises ValueError: for a negative latency or lag, an empty or repeated token, an unknown name of a
@@ -92,6 +95,7 @@ class Simulator:
         cut_calls: bool = True,
         directory: Directory = Directory(),  # noqa: B008 - frozen
         record_limit: int | None = None,
+        one_call_at_a_time: bool = False,
         log: Callable[[str], None] | None = None,
     ) -> None:
         if tokens is None:
@@ -112,6 +116,7 @@ class Simulator:
             cut_calls=cut_calls,
             directory=directory,
             record_limit=record_limit,
+            one_call_at_a_time=one_call_at_a_time,
         )
         self._faults = Faults()
         self._settings = Settings()
@@ -184,6 +189,28 @@ class Simulator:
         """Every ring in order: a snapshot."""
         return self._operation.calls
 
+    def station(self, agent_id: str) -> Station:
+        """Return an agent's station as it is now: its status, its call, hold and mute. `KeyError` if there is none."""
+        return self._operation.station(agent_id)
+
+    @property
+    def stations(self) -> tuple[Station, ...]:
+        """Every agent's station as it is now."""
+        return self._operation.stations
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """What the agent API was asked and has done, in order, rings among it: a snapshot.
+
+        Tones, dispositions and states are in the commands' `values`.
+        """
+        return self._operation.commands
+
+    @property
+    def recalls(self) -> tuple[Recall, ...]:
+        """The recalls that are scheduled, as edited, without the deleted: a snapshot. Nothing dials them."""
+        return self._operation.recalls
+
     def stats(self, token: str | None = None) -> TokenStats:
         """Return what was seen of a token, by default of the first.
 
@@ -201,9 +228,9 @@ class Simulator:
         return self._operation.wait_for(lambda: bool(condition(self)), timeout)
 
     def reset(self) -> None:
-        """Forget rings, calls, the history, campaigns, stats and used quota; clear the faults and release the reports.
+        """Forget rings, calls, history, campaigns, stations, recalls, stats and used quota; clear the faults.
 
-        Agents, replies and settings stay.
+        Reports are held back no more. Agents, replies and settings stay.
         """
         self._faults.clear()
         self._operation.reset()
@@ -442,6 +469,15 @@ class Simulator:
     @report_manner.setter
     def report_manner(self, manner: ReportManner) -> None:
         self._operation.report_manner = manner
+
+    @property
+    def one_call_at_a_time(self) -> bool:
+        """Whether an agent on a call that it made itself is refused another."""
+        return self._operation.one_call_at_a_time
+
+    @one_call_at_a_time.setter
+    def one_call_at_a_time(self, strict: bool) -> None:
+        self._operation.one_call_at_a_time = strict
 
     @property
     def cut_calls(self) -> bool:

@@ -41,6 +41,11 @@ class Caller:
     def aux_call(self, phone: str = PHONE, agent: str = AGENT, token: str | None = None) -> Got:
         return self.ask("POST", self.aux_call_target(phone, agent), self.headers(token))
 
+    def command(self, api: str, agent: str = AGENT, *, method: str = "POST", **parameters: str) -> Got:
+        """Ask the agent API for something."""
+        query = urlencode({"api": api, "agent_id": agent, **parameters})
+        return self.ask(method, f"/api/v2/agentbox.php?{query}", self.headers())
+
     def token_info(self, token: str | None = None) -> Got:
         return self.ask("GET", "/api/v2/information.php?api=token_info", self.headers(token))
 
