@@ -32,7 +32,9 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_wolkvox.operators.aux_call",
                     "airflow_provider_wolkvox.operators.aux_call_batch",
                     "airflow_provider_wolkvox.operators.callbacks",
+                    "airflow_provider_wolkvox.operators.calling",
                     "airflow_provider_wolkvox.operators.campaign",
+                    "airflow_provider_wolkvox.operators.dial",
                     "airflow_provider_wolkvox.operators.once",
                 ],
             }

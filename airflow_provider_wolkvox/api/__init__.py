@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         Law2300Contact,
     )
     from airflow_provider_wolkvox.api.records import (
-        AuxCall,
+        AgentCall,
         ConnectedCall,
         DispositionCall,
         ReportedCall,
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "WolkvoxClient": "client",
     "Resend": "sending",
-    "AuxCall": "records",
+    "AgentCall": "records",
     "ConnectedCall": "records",
     "DispositionCall": "records",
     "ReportedCall": "records",
@@ -93,11 +93,11 @@ _HOMES = {
 __all__ = [
     "ActivityCode",
     "AddedRecords",
+    "AgentCall",
     "AgentEvent",
     "AgentInfo",
     "AgentNow",
     "ApiUnavailable",
-    "AuxCall",
     "CampaignInfo",
     "CampaignNow",
     "CampaignRecord",

@@ -26,10 +26,15 @@ _DIGITS = re.compile(r"[0-9]+")
 _LONG_NUMBER = re.compile(r"[0-9](?:[ \t\u00a0\-.()\[\]]*[0-9]){6,}")
 # Five digits or more, as a person's number of any kind has.
 _PERSONAL_NUMBER = re.compile(r"[0-9](?:[ \t\u00a0\-.()\[\]]*[0-9]){4,}")
+_SHORT_SECRET = 3
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 # RFC 9110 section 5.5: visible ASCII is what a header value may hold everywhere; inner blanks
 # would be legal, but no token has them and a pasted line break or blank is always a mistake.
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+
+_TONES = re.compile(r"[0-9*#]+")
+# GUESS: what the id of an own state is made of.
+_STATUS = re.compile(r"[A-Za-z0-9_-]+")
 
 # Labels of a name, up to 63 characters each, or an address; what else it is, the resolver may say.
 _HOST = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*")
@@ -85,14 +90,14 @@ def base_url(value: str) -> str:
     return address
 
 
-def agent_id(value: str | int) -> str:
+def agent_id(value: str | int, name: str = "agent_id") -> str:
     """Return the agent's extension as digits (five of them in the vendor's samples)."""
-    digits = _dialled(value, "agent_id")
+    digits = _dialled(value, name)
     if not digits:
-        raise ValueError("agent_id is empty: give the agent's extension, such as '10001'")
+        raise ValueError(f"{name} is empty: give the agent's extension, such as '10001'")
     if not _DIGITS.fullmatch(digits):
         # Not repeated: with swapped arguments it would be the customer's number.
-        raise ValueError("agent_id is not digits: give the agent's extension, such as '10001'")
+        raise ValueError(f"{name} is not digits: give the agent's extension, such as '10001'")
     return digits
 
 
@@ -139,6 +144,44 @@ def plain(value: str, name: str) -> str:
     if not stripped:
         raise ValueError(f"{name} is empty")
     return stripped
+
+
+def optional(value: str | int | None, name: str) -> str:
+    """Return a text, or a whole number as text, without the white space around it; empty for None."""
+    if value is None:
+        return ""
+    # Jinja's native rendering turns the text "123" into a number.
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise ValueError(f"{name} must be text, not {type(value).__name__}")
+    return str(value).strip()
+
+
+def status(value: str | int) -> str:
+    """Return what an agent's state is set to: `ready`, `logout` or the id of an own state."""
+    state = optional(value, "status")
+    if not _STATUS.fullmatch(state):
+        raise ValueError("status must be 'ready', 'logout' or the id of one of the operation's own states")
+    return state.lower() if state.lower() in ("ready", "logout") else state
+
+
+def tones(value: str) -> str:
+    """Return the keys of a telephone to be pressed; text, since a number would lose its leading zeros."""
+    if not isinstance(value, str):
+        raise ValueError(f"tones must be text, not {type(value).__name__}")
+    if not _TONES.fullmatch(value):
+        # Not repeated: people key in card numbers.
+        raise ValueError("tones must be one or more of the digits, '*' and '#'")
+    return value
+
+
+def date(value: datetime, name: str, zone: ZoneInfo) -> str:
+    """Return an instant as wolkvox reads it, `YYYYmmddHHiiss` by the clock of a zone [doc]."""
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        raise ValueError(f"{name} must be a datetime with a time zone")
+    try:
+        return f"{value.astimezone(zone):%Y%m%d%H%M%S}"
+    except OverflowError:
+        raise ValueError(f"{name} is at the edge of all time") from None
 
 
 def one_of(value: str, choices: Collection[str], name: str) -> str:
@@ -213,7 +256,9 @@ def presentable(text: str, *secrets: str) -> str:
     line = _CONTROL.sub(" ", text).strip()
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         shown = masked(secret) if _DIGITS.fullmatch(secret) else "***"
-        line = re.sub(re.escape(secret), shown, line, flags=re.IGNORECASE)
+        # A short one, such as a customer's id "1", must not make every word illegible that holds it.
+        pattern = re.escape(secret) if len(secret) > _SHORT_SECRET else rf"(?<!\w){re.escape(secret)}(?!\w)"
+        line = re.sub(pattern, shown, line, flags=re.IGNORECASE)
     return _LONG_NUMBER.sub(lambda found: masked(found.group()), line)[:300]
 
 

@@ -8,25 +8,33 @@ from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from airflow_provider_wolkvox.api import arguments
+from airflow_provider_wolkvox.api.agents import AgentMethods
 from airflow_provider_wolkvox.api.campaigns import CampaignMethods
-from airflow_provider_wolkvox.api.errors import NotSent, TokenBusy, WolkvoxError
+from airflow_provider_wolkvox.api.errors import WolkvoxError
 from airflow_provider_wolkvox.api.reading import ReadingMethods
-from airflow_provider_wolkvox.api.records import AuxCall, ReportedCall, TokenInfo
+from airflow_provider_wolkvox.api.records import ReportedCall, TokenInfo
 from airflow_provider_wolkvox.api.sending import INFORMATION, REPORTS, USUAL_RESEND, Resend
 from airflow_provider_wolkvox.api.transport import Transport
 
 log = logging.getLogger(__name__)
 
-# GUESSES for finding an auxiliary call in the reports; none of this is documented.
+# GUESSES for finding in the reports what a request may have done; none of this is documented.
 # By how much wolkvox's clock may be behind this machine's.
 CLOCK_SKEW = timedelta(seconds=10)
 # How long after the request its call may begin to ring.
 LONGEST_START = timedelta(minutes=10)
-# What an auxiliary call is certainly not: above all not the predictive call that it follows, which has
+# What a call made by hand is certainly not: above all not the predictive call that an `aux_call` follows, which has
 # the same agent and the same number. It probably is `outbound_ma`, a manual call.
-OTHER_INTERACTIONS = frozenset(
+_NOT_BY_HAND = frozenset(
     {"out_pre", "inbound", "internal call", "internal call_inb", "internal call_que", "conference", "transfer"}
 )
+# What, by the API that made it, a call is certainly not. A transfer is none of the calls that are transferred; it
+# probably is `transfer`, with the number that got it, and to a colleague perhaps an internal call.
+OTHER_INTERACTIONS = {
+    "aux_call": _NOT_BY_HAND,
+    "dial": _NOT_BY_HAND,
+    "transfer": frozenset({"out_pre", "inbound", "outbound_ma", "conference"}),
+}
 
 
 class _Reached(Exception):
@@ -37,7 +45,7 @@ def _hang_up() -> None:
     raise _Reached
 
 
-class WolkvoxClient(ReadingMethods, CampaignMethods):
+class WolkvoxClient(AgentMethods, ReadingMethods, CampaignMethods):
     """Talks to one wolkvox server with one token, one request at a time.
 
     :param server: the server code, `0042` or `wv0042`: the digits of `https://wv0042.wolkvox.com`
@@ -85,45 +93,6 @@ class WolkvoxClient(ReadingMethods, CampaignMethods):
             total_timeout=arguments.seconds(total_timeout, "total_timeout"),
         )
         super().__init__(transport, resend, arguments.zone(timezone))
-
-    def aux_call(
-        self,
-        agent_id: str | int,
-        customer_phone: str | int,
-        *,
-        before_sending: Callable[[], None] = lambda: None,
-        before_resending: Callable[[NotSent | TokenBusy], None] = lambda failure: None,
-    ) -> AuxCall:
-        """Make an agent ring the customer of a predictive call that has been cut.
-
-        wolkvox rings only for calls that came from a predictive campaign, once that call has been
-        cut, while the agent is logged in and has no active call [doc].
-
-        :param agent_id: the agent's extension
-        :param customer_phone: 5 to 20 digits; blanks, dashes, dots, brackets and one leading `+` are
-            dropped, `dial_prefix` is put before it
-        :param before_sending: called in every try once the connection stands, right before the first
-            byte is handed over; what it raises ends the call with nothing sent
-        :param before_resending: called with what ended a try that certainly did nothing, before the wait
-            for the next one
-        :raises ValueError: an argument cannot be right; nothing was sent
-        :raises NotSent: no byte left this machine in any of the tries; no phone rang
-        :raises Refused: wolkvox said no; no phone rang
-        :raises OutcomeUnknown: the phone may have rung; it was not sent again
-        """
-        agent = arguments.agent_id(agent_id)
-        phone = self.dial_prefix + arguments.phone(customer_phone)
-        parameters = {"agent_id": agent, "customer_phone": phone}
-        answer = self._send(
-            "POST",
-            "agentbox.php",
-            "aux_call",
-            parameters,
-            before_sending,
-            before_resending,
-            secrets=(phone, phone.removeprefix(self.dial_prefix)),
-        )
-        return AuxCall.from_data(answer.data, agent_id=agent, accepted_at=datetime.now(UTC))
 
     def token_info(self) -> TokenInfo:
         """Return the token's use of the daily quota. Costs one request of that quota [doc].
@@ -180,20 +149,26 @@ class WolkvoxClient(ReadingMethods, CampaignMethods):
             raise unread[0]
         return sorted(found, key=lambda call: call.at or since)
 
-    def find_aux_call(self, agent_id: str | int, customer_phone: str | int, sent_at: datetime) -> ReportedCall | None:
+    def find_call(
+        self, agent_id: str | int, customer_phone: str | int, sent_at: datetime, *, made_by: str = "aux_call"
+    ) -> ReportedCall | None:
         """Look for the call that a request of unknown outcome may have made; None if no report shows it.
 
         That no report shows a call does not mean that none was made.
 
         :param sent_at: when the request was handed over, by this machine's clock, aware
+        :param made_by: the request's API: `aux_call` (default), `dial` or `transfer`
+        :raises ValueError: an argument cannot be right; nothing was sent
+        :raises WolkvoxError: a report could not be read, and no other one shows the call
         """
+        others = OTHER_INTERACTIONS[arguments.one_of(made_by, OTHER_INTERACTIONS, "made_by")]
         arguments.instants(sent_at, sent_at)
         sent_at = sent_at.astimezone(UTC)
         earliest = (sent_at - CLOCK_SKEW).replace(microsecond=0)
         calls = [
             call
             for call in self.reported_calls(agent_id, customer_phone, earliest, sent_at + LONGEST_START)
-            if call.type_interaction not in OTHER_INTERACTIONS and call.conn_id and call.began >= earliest
+            if call.type_interaction not in others and call.conn_id and call.began >= earliest
         ]
         # The first from the request on, to the second; one from before it only where there is no other.
         from_request_on = [call for call in calls if call.began >= sent_at.replace(microsecond=0)]

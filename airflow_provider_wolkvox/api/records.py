@@ -21,8 +21,8 @@ GMT_5 = ZoneInfo("America/Bogota")
 
 
 @dataclass(frozen=True, slots=True)
-class AuxCall:
-    """An auxiliary call that wolkvox accepted.
+class AgentCall:
+    """A call of an agent's that wolkvox acted on: made it, transferred it, gave it its disposition.
 
     :param conn_id: wolkvox's id of the call; empty if the server gave none [seen in the vendor's sample],
         in which case the call was accepted but cannot be followed in the reports by id
@@ -35,7 +35,7 @@ class AuxCall:
     accepted_at: datetime
 
     @classmethod
-    def from_data(cls, data: Any, agent_id: str, accepted_at: datetime) -> AuxCall:
+    def from_data(cls, data: Any, agent_id: str, accepted_at: datetime) -> Self:
         """Make the record from an envelope's `data`; anything but an id in it means "no id"."""
         conn_id = values.first_row(data).get("conn_id")
         known = isinstance(conn_id, (str, int)) and not isinstance(conn_id, bool)

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 Record = TypeVar("Record")
 
+AGENT = "agentbox.php"
 REPORTS = "reports_manager.php"
 REAL_TIME = "real_time.php"
 INFORMATION = "information.php"
@@ -91,7 +92,9 @@ class Sender:
         *,
         body: bytes | None = None,
         reading: Reading = USUAL,
+        resend: Resend | None = None,
     ) -> Envelope:
+        resend = resend or self._resend
         started = time.monotonic()
         for attempt in itertools.count(1):
             try:
@@ -99,9 +102,9 @@ class Sender:
                     method, file, api, parameters, before_sending, secrets, body=body, reading=reading
                 )
             except (NotSent, TokenBusy) as failure:
-                wait = self._resend.wait_after(attempt)
-                over = time.monotonic() - started + wait > self._resend.within
-                last = attempt >= self._resend.tries or over or self._transport.stopped
+                wait = resend.wait_after(attempt)
+                over = time.monotonic() - started + wait > resend.within
+                last = attempt >= resend.tries or over or self._transport.stopped
                 if last or self._transport.vetoed(failure):
                     raise
                 before_resending(failure)
@@ -110,7 +113,7 @@ class Sender:
                     failure,
                     wait,
                     attempt + 1,
-                    self._resend.tries,
+                    resend.tries,
                 )
             self._transport.wait(wait)
         raise AssertionError("unreachable: the loop ends by returning or raising")

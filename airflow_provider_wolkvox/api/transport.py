@@ -282,7 +282,7 @@ class Transport:
     ) -> Envelope:
         """Send one request, once, and return the envelope of its success.
 
-        :param method: `GET`, `POST` or `PUT`
+        :param method: `GET`, `POST`, `PUT` or `DELETE`
         :param file: the PHP file, such as `agentbox.php`
         :param api: the API's name, such as `aux_call`
         :param parameters: the other parameters; URL-encoded here, kept out of every message

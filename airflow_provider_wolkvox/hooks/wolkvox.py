@@ -15,7 +15,7 @@ from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from airflow_provider_wolkvox.api import AuxCall, ReportedCall, TokenInfo, WolkvoxClient
+    from airflow_provider_wolkvox.api import AgentCall, ReportedCall, TokenInfo, WolkvoxClient
     from airflow_provider_wolkvox.calling.hours import Hours
 
 
@@ -100,13 +100,23 @@ class WolkvoxHook(BaseHook):
             value = value.strip()
         return None if value == "" else value
 
-    def aux_call(self, agent_id: str | int, customer_phone: str | int, **around: Any) -> AuxCall:
+    def aux_call(self, agent_id: str | int, customer_phone: str | int, **around: Any) -> AgentCall:
         """Make an agent ring a customer; see `WolkvoxClient.aux_call` for arguments and errors."""
         return self.get_conn().aux_call(agent_id, customer_phone, **around)
 
-    def find_aux_call(self, agent_id: str | int, customer_phone: str | int, sent_at: datetime) -> ReportedCall | None:
-        """Look in wolkvox's reports for a call; see `WolkvoxClient.find_aux_call`."""
-        return self.get_conn().find_aux_call(agent_id, customer_phone, sent_at)
+    def dial(self, agent_id: str | int, customer_phone: str | int, **more: Any) -> AgentCall:
+        """Make an agent ring any number; see `WolkvoxClient.dial` for arguments and errors."""
+        return self.get_conn().dial(agent_id, customer_phone, **more)
+
+    def transfer(self, agent_id: str | int, customer_phone: str | int, **more: Any) -> AgentCall:
+        """Transfer an agent's present call; see `WolkvoxClient.transfer` for arguments and errors."""
+        return self.get_conn().transfer(agent_id, customer_phone, **more)
+
+    def find_call(
+        self, agent_id: str | int, customer_phone: str | int, sent_at: datetime, *, made_by: str = "aux_call"
+    ) -> ReportedCall | None:
+        """Look in wolkvox's reports for a call; see `WolkvoxClient.find_call`."""
+        return self.get_conn().find_call(agent_id, customer_phone, sent_at, made_by=made_by)
 
     def token_info(self) -> TokenInfo:
         """Return the token's use of the daily quota; see `WolkvoxClient.token_info`."""

@@ -2,120 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeGuard, get_args
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSkipException
-
-from airflow_provider_wolkvox.calling.lateness import instant
-from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION, refuse_unknown_hours
-from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, require_lane
-from airflow_provider_wolkvox.operators.once import (
-    OnceOperator,
-    Request,
-    Words,
-    can_pause,
-    pause_until,
-    require_timedelta,
-    why_too_late,
-)
+from airflow_provider_wolkvox.operators.calling import SingleCallOperator
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
-    from airflow_provider_wolkvox.api import ReportedCall
-    from airflow_provider_wolkvox.calling.hours import Hours
-    from airflow_provider_wolkvox.ledger import Entry, Ledger
-
-OnUnknown = Literal["fail", "look_up"]
-OutsideHours = Literal["wait", "skip", "fail"]
-
-STOP_SWITCH = "wolkvox_stop"
-"""The Airflow Variable that ends all calling."""
+    from airflow_provider_wolkvox.api import AgentCall
 
 
-class CallingOperator(OnceOperator):
-    """An operator that has a phone ring: keeps the customer's hours, the stop switch, and what to do about doubt.
-
-    The parameters are told by `AuxCallOperator`.
-    """
-
-    # The vendor recommends at most one request for reports every five minutes [doc].
-    look_up_every: ClassVar[timedelta] = timedelta(minutes=5)
-
-    words = Words(
-        request="call",
-        for_whom="customer",
-        nothing="no phone rang",
-        perhaps="the phone may have rung",
-        look="look for the call in wolkvox's reports (connected calls, not-connected calls)",
-        again="ring",
-    )
-
-    def __init__(
-        self,
-        *,
-        calling_hours: Hours | str | None,
-        outside_hours: OutsideHours,
-        phone_zones: bool,
-        on_unknown: OnUnknown,
-        look_up_timeout: timedelta,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.calling_hours = calling_hours
-        self.outside_hours = outside_hours
-        self.phone_zones = phone_zones
-        self.on_unknown = on_unknown
-        self.look_up_timeout = look_up_timeout
-
-    @classmethod
-    def refuse(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse options that cannot be right."""
-        super().refuse(arguments)
-        for name, options in (("on_unknown", get_args(OnUnknown)), ("outside_hours", get_args(OutsideHours))):
-            if arguments.get(name, options[0]) not in options:
-                raise ValueError(f"{name}={arguments[name]!r} is none of {', '.join(map(repr, options))}")
-        refuse_unknown_hours(arguments.get("calling_hours"))
-        if "look_up_timeout" in arguments:
-            require_timedelta(arguments["look_up_timeout"], "look_up_timeout")
-        before = arguments.get("call_before")
-        if isinstance(before, datetime) or is_literal(before):
-            instant(before, "call_before")
-
-    def find_call(self, agent_id: str, customer_phone: str | int, sent_at: datetime) -> ReportedCall | None:
-        """Look in wolkvox's reports for a call whose answer nobody saw; None if none shows it, or none can be read."""
-        from airflow_provider_wolkvox.api import WolkvoxError
-
-        try:
-            return self.hook.find_aux_call(agent_id, customer_phone, sent_at)
-        except (WolkvoxError, ValueError) as failure:
-            self.log.warning("The reports could not be read: %s", failure)
-            return None
-
-    def switched_off(self) -> str | None:
-        """Return why nobody is to be called at all, None if that is not so.
-
-        The Airflow Variable `wolkvox_stop` ends all calling: any true value for every connection, or a connection's id.
-        """
-        from airflow.providers.common.compat.sdk import Variable
-
-        try:
-            value = Variable.get(STOP_SWITCH, None)
-        except KeyError:
-            return None
-        said = str(value or "").strip()
-        if said.lower() in ("", "false", "0", "no", "off", "none"):
-            return None
-        if said.lower() in ("true", "1", "yes", "on") or self.wolkvox_conn_id in re.split(r"[\s,;]+", said):
-            return f"the Variable {STOP_SWITCH} is {said!r}"
-        return None
-
-
-class AuxCallOperator(CallingOperator):
+class AuxCallOperator(SingleCallOperator):
     """Make an agent ring the customer of a predictive call again, once that call has been cut.
 
     The agent must be logged in and have no active call [doc]. The task runs in its token's lane: the
@@ -160,128 +55,9 @@ class AuxCallOperator(CallingOperator):
     :raises ValueError: when the DAG is parsed: an argument cannot be right
     """
 
-    template_fields: Sequence[str] = ("agent_id", "customer_phone", "wolkvox_conn_id", "call_before")
-    ui_color = "#e7f3ec"
-
-    def __init__(
-        self,
-        *,
-        agent_id: str | int,
-        customer_phone: str | int,
-        wolkvox_conn_id: str = DEFAULT_CONN_ID,
-        calling_hours: Hours | str | None = OF_CONNECTION,
-        outside_hours: OutsideHours = "wait",
-        phone_zones: bool = False,
-        call_before: datetime | str | None = None,
-        max_age: timedelta | None = timedelta(hours=24),
-        on_unknown: OnUnknown = "fail",
-        look_up_timeout: timedelta = timedelta(minutes=30),
-        ledger_retention: timedelta | None = None,
-        allow_second_try: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            wolkvox_conn_id=wolkvox_conn_id,
-            call_before=call_before,
-            max_age=max_age,
-            ledger_retention=ledger_retention,
-            allow_second_try=allow_second_try,
-            calling_hours=calling_hours,
-            outside_hours=outside_hours,
-            phone_zones=phone_zones,
-            on_unknown=on_unknown,
-            look_up_timeout=look_up_timeout,
-            **kwargs,
-        )
-        self.agent_id = agent_id
-        self.customer_phone = customer_phone
-        self.refuse(vars(self))
-
-    @classmethod
-    def refuse(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse literals that cannot be right."""
-        from airflow_provider_wolkvox.api.arguments import agent_id, phone
-
-        super().refuse(arguments)
-        checks: dict[str, Callable[[Any], str]] = {"agent_id": agent_id, "customer_phone": phone}
-        for name, check in checks.items():
-            value: Any = arguments.get(name, "{{ mapped }}")
-            if value is None or isinstance(value, (int, float)) or is_literal(value):
-                check(value)
-
-    @cached_property
-    def hours(self) -> Hours | None:
-        """When the customer may be called; None for any time."""
-        return self.hook.calling_hours(self.calling_hours, str(self.customer_phone) if self.phone_zones else None)
-
-    def execute(self, context: Context) -> str:
-        """Make the call unless it was made already; push `conn_id` and return it."""
-        require_lane(self, context)
-        conn_id = self.once(self._request(), context).conn_id
-        if self.do_xcom_push:
-            context["ti"].xcom_push(key="conn_id", value=conn_id)
-        return conn_id
-
-    def require_allowed(self, ledger: Ledger, context: Context) -> None:
-        """Refuse a call that comes too late, one outside of the customer's hours, and any while calling is stopped."""
-        super().require_allowed(ledger, context)
-        stopped = self.switched_off()
-        if stopped:
-            ledger.not_sent(stopped)
-            self.fail(f"The call was not made: {stopped}. No phone rang. Clear the task once calling goes on.")
-        now = datetime.now(UTC)
-        closed = self.hours.why_closed(now) if self.hours else None
-        if self.hours and closed:
-            self._wait_or_give_up(self.hours, closed, now, ledger, context)
-
-    def resolve(self, intent: Entry, ledger: Ledger, context: Context) -> Entry:
-        """Return the entry of a call whose answer nobody saw, if wolkvox's reports show it."""
-        if self.on_unknown == "look_up":
-            found = self.find_call(intent.agent_id, self.customer_phone, intent.at)
-            if found:
-                ledger.accept(conn_id=found.conn_id)
-                self.log.info("The call was made: report %s shows it with conn_id %s.", found.report, found.conn_id)
-                return ledger.last
-            now, last_look = datetime.now(UTC), intent.at + self.look_up_timeout
-            # Without a ledger, nothing would be known any more after the pause.
-            if ledger.remembers and now < last_look:
-                again_at = min(now + self.look_up_every, last_look)
-                self.log.info("No report shows the call yet. Looking again at %s.", f"{again_at:%H:%M:%S} UTC")
-                pause_until(again_at)
-        return super().resolve(intent, ledger, context)
-
-    def _request(self) -> Request:
-        from airflow_provider_wolkvox.api.arguments import masked
-
-        shown = masked(str(self.customer_phone))
-
-        def send(**around: Any) -> dict[str, str]:
-            call = self.hook.aux_call(self.agent_id, self.customer_phone, **around)
-            self.log.info(
-                "wolkvox accepted the call: agent %s rings %s, conn_id %s",
-                call.agent_id,
-                shown,
-                call.conn_id or "(none given, so the call cannot be found in the reports by its id)",
-            )
-            return {"conn_id": call.conn_id}
-
-        return Request({"agent_id": str(self.agent_id), "phone": shown}, send)
-
-    def _wait_or_give_up(self, hours: Hours, closed: str, now: datetime, ledger: Ledger, context: Context) -> None:
-        opens = hours.next_open(now)
-        why = f"the customer may not be called now ({closed}), next at {opens:%Y-%m-%d %H:%M:%S} UTC"
-        late = why_too_late(context, self.call_before, self.max_age, at=opens)
-        if self.outside_hours == "wait" and late:
-            why += f", and then it would be too late: {late}"
-        elif self.outside_hours == "wait" and not can_pause():
-            why += "; this Airflow cannot let the task wait: put a CallingHoursSensor before it"
-        ledger.not_sent(why)
-        if self.outside_hours == "skip":
-            raise AirflowSkipException(f"The call was not made: {why}. No phone rang.")
-        if self.outside_hours == "wait" and can_pause() and not late:
-            self.log.info("The call waits: %s.", why)
-            pause_until(opens)
-        self.fail(f"The call was not made: {why}. No phone rang.")
+    def ring(self, **around: Any) -> AgentCall:
+        """Make the auxiliary call; see `WolkvoxClient.aux_call`."""
+        return self.hook.aux_call(self.agent_id, self.customer_phone, **around)
 
 
 def __getattr__(name: str) -> Any:
@@ -291,8 +67,3 @@ def __getattr__(name: str) -> Any:
 
         return AuxCallBatchOperator
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def is_literal(value: Any) -> TypeGuard[str]:
-    """Return whether an argument's value is known while the DAG is parsed."""
-    return isinstance(value, str) and "{" not in value

@@ -17,7 +17,7 @@ from airflow_provider_wolkvox.calling.phone import same_customer_key
 from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, require_lane
 from airflow_provider_wolkvox.ledger import BatchLedger, State, may_have_forgotten
-from airflow_provider_wolkvox.operators.aux_call import CallingOperator, OnUnknown, OutsideHours
+from airflow_provider_wolkvox.operators.calling import CallingOperator, OnUnknown, OutsideHours
 from airflow_provider_wolkvox.operators.once import can_pause, pause_until, require_timedelta, why_too_late
 
 if TYPE_CHECKING:

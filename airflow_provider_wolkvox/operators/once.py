@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from airflow_provider_wolkvox.api import NotSent, TokenBusy
     from airflow_provider_wolkvox.ledger import Entry
 
+# What an author writes down; all else is Airflow's, and becomes something when the task runs.
+_LITERALS = (int, float, datetime)
+
 
 class Send(Protocol):
     """Makes the request, and returns what the ledger is to keep of an accepted one."""
@@ -136,7 +139,7 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         if late:
             ledger.not_sent(late)
             self.fail(
-                f"The {self.words.request} was not made: {late}. {_sentence(self.words.nothing)} Running the task "
+                f"The {self.words.request} was not made: {late}. {sentence(self.words.nothing)} Running the task "
                 "again does not change that."
             )
 
@@ -144,8 +147,8 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         """Return the entry of a request whose answer nobody saw, if what came of it can be found out."""
         self.fail(
             f"The outcome of this {self.words.request} is unknown: {intent}. "
-            f"{_sentence(self.words.perhaps)} This task does not {self.words.again} again on its own. "
-            f"{_sentence(self.words.look)}" + (f" {self.release(context)}." if ledger.remembers else "")
+            f"{sentence(self.words.perhaps)} This task does not {self.words.again} again on its own. "
+            f"{sentence(self.words.look)}" + (f" {self.release(context)}." if ledger.remembers else "")
         )
 
     def fail(self, message: str) -> NoReturn:
@@ -240,7 +243,7 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
             self.fail(
                 f"This is try {context['ti'].try_number} of the task: in an earlier one {self.words.perhaps}, and "
                 f"{why}. No {self.words.request} was made in this try. Look at the earlier try's log. "
-                f"{_sentence(self.words.look)} To {self.words.again} nevertheless, set allow_second_try=True on the "
+                f"{sentence(self.words.look)} To {self.words.again} nevertheless, set allow_second_try=True on the "
                 f"task{release}."
             )
 
@@ -288,6 +291,22 @@ def require_timedelta(value: Any, name: str) -> None:
         raise ValueError(f"{name}={value!r} is no timedelta")
 
 
+def refuse_literals(arguments: Mapping[str, Any], checks: Mapping[str, Callable[[Any], Any]]) -> None:
+    """Refuse, while the DAG is parsed, arguments that cannot be right, as far as they are known by then.
+
+    What a template or another task's output will be is not known, nor what a mapped task leaves to `expand`.
+
+    :param arguments: as `InLane.refuse` gets them
+    :param checks: by argument, what raises `ValueError` if one cannot be right
+    :raises ValueError: one cannot be right
+    """
+    for name, check in checks.items():
+        value = arguments.get(name, "{{ mapped }}")
+        known = "{" not in value if isinstance(value, str) else value is None or isinstance(value, _LITERALS)
+        if known:
+            check(value)
+
+
 def pause_until(at: datetime) -> NoReturn:
     """Give the lane back and have the task run again at an instant; see `can_pause`."""
     raise AirflowRescheduleException(at)  # type: ignore[no-untyped-call]
@@ -325,5 +344,6 @@ def due(context: Context) -> datetime | None:
     return max((moment for moment in moments if moment is not None), default=None)
 
 
-def _sentence(words: str) -> str:
+def sentence(words: str) -> str:
+    """Return some of an operator's `Words` as a sentence."""
     return f"{words[0].upper()}{words[1:]}."

@@ -17,7 +17,7 @@ from test_ledger_interruptions import KINDS, PHONE, attempt, call, one_call
 
 from airflow_provider_wolkvox.api import WolkvoxClient, transport
 from airflow_provider_wolkvox.ledger import Entry, State
-from airflow_provider_wolkvox.operators import aux_call, once
+from airflow_provider_wolkvox.operators import aux_call, calling, once
 from airflow_provider_wolkvox.simulator import Simulator
 
 # Whatever loses the answer of a call that rang.
@@ -85,7 +85,7 @@ def minutes_later(monkeypatch, minutes: float):
             return datetime.now(tz) + timedelta(minutes=minutes)
 
     with monkeypatch.context() as patch:
-        patch.setattr(aux_call, "datetime", Later)
+        patch.setattr(calling, "datetime", Later)
         patch.setattr(once, "datetime", Later)
         yield
 

@@ -12,8 +12,8 @@ from client_testing import AGENT, PHONE, QUICK, TOKEN, requests_seen
 from raw_server import RawServer, always, answer, envelope
 
 from airflow_provider_wolkvox.api import (
+    AgentCall,
     ApiUnavailable,
-    AuxCall,
     NotSent,
     Outcome,
     OutcomeUnknown,
@@ -132,7 +132,7 @@ def test_the_client_makes_the_next_call_after_any_failure(row, sim, connect):
 def test_an_accepted_call_has_rung_once_and_carries_the_servers_conn_id(sim, connect):
     before = datetime.now(UTC)
     call = connect(sim).aux_call(AGENT, PHONE)
-    assert isinstance(call, AuxCall)
+    assert isinstance(call, AgentCall)
     assert call.conn_id == sim.calls[0].conn_id
     assert before <= call.accepted_at <= datetime.now(UTC)
     assert call.accepted_at.utcoffset() == timedelta(0)

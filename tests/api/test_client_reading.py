@@ -707,7 +707,7 @@ def test_the_look_up_goes_by_the_clients_zone_too(connect):
     row = {**STREAMS["cdr_1"][2], "telephone": PHONE, "type_interaction": "outbound_ma", "conn_id": "10001.1.1.1"}
     with RawServer(replying(lambda asked: rows(row) if asked.api == "cdr_1" else NO_ROWS)) as server:
         at = datetime(2026, 6, 25, 10, 50, 43, tzinfo=SANTIAGO)
-        found = connect(server, timezone="America/Santiago").find_aux_call(AGENT, PHONE, at)
+        found = connect(server, timezone="America/Santiago").find_call(AGENT, PHONE, at)
     assert found is not None
     assert found.at == at
     assert {asked.parameters.get("date_ini") for asked in server.asked} == {None, "20260625105033"}
@@ -729,9 +729,9 @@ def test_the_look_up_reckons_by_instants_when_the_clock_is_put_back(connect):
         client = connect(server, timezone="America/Santiago")
         [found] = client.reported_calls(AGENT, PHONE, sent_at, until)
         assert found.at == sent_at + timedelta(minutes=5)
-        assert client.find_aux_call(AGENT, PHONE, sent_at).conn_id == "10001.1.23.1"
+        assert client.find_call(AGENT, PHONE, sent_at).conn_id == "10001.1.23.1"
         del calls[0]
-        assert client.find_aux_call(AGENT, PHONE, sent_at) is None
+        assert client.find_call(AGENT, PHONE, sent_at) is None
 
 
 @pytest.mark.parametrize("zone", [UTC, SANTIAGO, ZoneInfo("Asia/Kathmandu")])

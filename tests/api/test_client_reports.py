@@ -81,7 +81,7 @@ def test_an_accepted_call_is_found_in_each_report_by_itself_however_its_number_i
     wolkvox = connect(sim, dial_prefix=prefix)
     conn_id, sent_at = call(sim, wolkvox)
 
-    found = wolkvox.find_aux_call(AGENT, PHONE, sent_at)
+    found = wolkvox.find_call(AGENT, PHONE, sent_at)
 
     assert (found.report, found.conn_id, found.agent_id) == (report, conn_id, AGENT)
     assert found.type_interaction == MANUAL
@@ -97,14 +97,14 @@ def test_a_short_number_is_found_with_and_without_the_dial_prefix(sim, connect, 
     wolkvox = connect(sim, dial_prefix=prefix)
     conn_id, sent_at = call(sim, wolkvox, phone)
 
-    assert wolkvox.find_aux_call(AGENT, phone, sent_at).conn_id == conn_id
+    assert wolkvox.find_call(AGENT, phone, sent_at).conn_id == conn_id
 
 
 @pytest.mark.parametrize("written", ["+57 300 123-4567", "(57) 3001234567", 573001234567])
 def test_a_number_is_found_in_whatever_way_its_caller_writes_it(sim, connect, written):
     wolkvox = connect(sim)
     conn_id, sent_at = call(sim, wolkvox)
-    assert wolkvox.find_aux_call(int(AGENT), written, sent_at).conn_id == conn_id
+    assert wolkvox.find_call(int(AGENT), written, sent_at).conn_id == conn_id
 
 
 @pytest.mark.parametrize("report", ["cdr_1", "agent_2"])
@@ -114,7 +114,7 @@ def test_a_call_is_found_although_wolkvoxs_clock_is_a_little_off(connect, report
         only(sim, report)
         wolkvox = connect(sim)
         conn_id, sent_at = call(sim, wolkvox)
-        assert wolkvox.find_aux_call(AGENT, PHONE, sent_at).conn_id == conn_id
+        assert wolkvox.find_call(AGENT, PHONE, sent_at).conn_id == conn_id
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/Bogota", "Asia/Kathmandu", "Pacific/Kiritimati", "America/New_York"])
@@ -129,7 +129,7 @@ def test_times_are_wolkvoxs_own_whatever_zone_this_machine_is_in(sim, connect, m
         # As a person far away would write it.
         there = wolkvox.reported_calls(AGENT, PHONE, *(at.astimezone() for at in around(past, 1)))
         conn_id, sent_at = call(sim, wolkvox)
-        found = wolkvox.find_aux_call(AGENT, PHONE, sent_at.astimezone())
+        found = wolkvox.find_call(AGENT, PHONE, sent_at.astimezone())
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -163,7 +163,7 @@ def test_the_predictive_call_that_was_cut_is_never_taken_for_the_call_that_follo
     wolkvox = connect(sim)
     sent_at = lost_call(sim, wolkvox)
     only(sim, report)
-    assert wolkvox.find_aux_call(AGENT, PHONE, sent_at) is None
+    assert wolkvox.find_call(AGENT, PHONE, sent_at) is None
 
 
 @pytest.mark.parametrize("report", [report for report in REPORTS if report != "cdr_5"])
@@ -173,7 +173,7 @@ def test_of_both_calls_the_one_that_was_asked_for_is_found(sim, connect, report)
     only(sim, report)
     types = {row.type_interaction for row in wolkvox.reported_calls(AGENT, PHONE, *around(sent_at))}
     assert types == {"out_pre", MANUAL}
-    assert wolkvox.find_aux_call(AGENT, PHONE, sent_at).conn_id == conn_id
+    assert wolkvox.find_call(AGENT, PHONE, sent_at).conn_id == conn_id
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_a_call_of_another_kind_with_the_same_agent_and_phone_is_not_taken_for_i
     wolkvox = connect(sim)
     sent_at = lost_call(sim, wolkvox)
     sim.add_past_call(PHONE, AGENT, seconds_ago=0, type_interaction=kind, result=result)
-    assert wolkvox.find_aux_call(AGENT, PHONE, sent_at) is None
+    assert wolkvox.find_call(AGENT, PHONE, sent_at) is None
 
 
 @pytest.mark.parametrize("result", ["ANSWER", "NO-ANSWER"])
@@ -214,7 +214,7 @@ def test_another_agents_call_and_another_customers_are_not_taken_for_it(sim, con
     wolkvox = connect(sim)
     sent_at = lost_call(sim, wolkvox)
     sim.add_past_call(phone, agent, seconds_ago=0, type_interaction=MANUAL, result=result)
-    assert wolkvox.find_aux_call(AGENT, PHONE, sent_at) is None
+    assert wolkvox.find_call(AGENT, PHONE, sent_at) is None
 
 
 @pytest.mark.parametrize("other", ["1234", "123450", "012345", "812345", "9912345", "912346"])
@@ -222,48 +222,48 @@ def test_a_short_number_is_not_taken_for_another_that_it_is_a_part_of(sim, conne
     wolkvox = connect(sim, dial_prefix="9")
     sent_at = lost_call(sim, wolkvox, "12345")
     sim.add_past_call(other, AGENT, seconds_ago=0, type_interaction=MANUAL)
-    assert wolkvox.find_aux_call(AGENT, "12345", sent_at) is None
+    assert wolkvox.find_call(AGENT, "12345", sent_at) is None
 
 
 def test_a_manual_call_of_minutes_before_the_request_is_not_taken_for_it(sim, connect):
     wolkvox = connect(sim)
     sent_at = lost_call(sim, wolkvox)
     sim.add_past_call(PHONE, AGENT, seconds_ago=200, type_interaction=MANUAL)
-    assert wolkvox.find_aux_call(AGENT, PHONE, sent_at) is None
+    assert wolkvox.find_call(AGENT, PHONE, sent_at) is None
 
 
 def test_a_manual_call_long_after_the_request_is_not_taken_for_it(sim, connect):
     sent_at = datetime.now(UTC) - timedelta(minutes=11)
     sim.add_past_call(PHONE, AGENT, seconds_ago=10, type_interaction=MANUAL)
-    assert connect(sim).find_aux_call(AGENT, PHONE, sent_at) is None
+    assert connect(sim).find_call(AGENT, PHONE, sent_at) is None
 
 
 def test_of_two_manual_calls_the_one_after_the_request_is_found(sim, connect):
     wolkvox = connect(sim)
     sim.add_past_call(PHONE, AGENT, seconds_ago=40, type_interaction=MANUAL, conn_id="earlier")
     conn_id, sent_at = call(sim, wolkvox)
-    assert wolkvox.find_aux_call(AGENT, PHONE, sent_at).conn_id == conn_id
+    assert wolkvox.find_call(AGENT, PHONE, sent_at).conn_id == conn_id
 
 
 def test_an_earlier_manual_call_whose_talk_reaches_into_the_window_is_not_taken_for_it(sim, connect):
     wolkvox = connect(sim)
     sent_at = lost_call(sim, wolkvox)
     sim.add_past_call(PHONE, AGENT, seconds_ago=100, type_interaction=MANUAL, talk_seconds=60)
-    assert wolkvox.find_aux_call(AGENT, PHONE, sent_at) is None
+    assert wolkvox.find_call(AGENT, PHONE, sent_at) is None
 
 
 def test_a_manual_call_of_seconds_before_the_request_is_not_taken_for_it(sim, connect):
     wolkvox = connect(sim)
     sent_at = lost_call(sim, wolkvox)
     sim.add_past_call(PHONE, AGENT, seconds_ago=30, type_interaction=MANUAL)
-    assert wolkvox.find_aux_call(AGENT, PHONE, sent_at) is None
+    assert wolkvox.find_call(AGENT, PHONE, sent_at) is None
 
 
 def test_a_call_without_a_conn_id_is_not_found_since_it_could_not_be_followed(sim, connect):
     sent_at = datetime.now(UTC)
     sim.add_past_call(PHONE, AGENT, seconds_ago=0, type_interaction=MANUAL, conn_id="")
     wolkvox = connect(sim)
-    assert wolkvox.find_aux_call(AGENT, PHONE, sent_at) is None
+    assert wolkvox.find_call(AGENT, PHONE, sent_at) is None
     assert {row.report for row in wolkvox.reported_calls(AGENT, PHONE, *around(sent_at))} == {"cdr_1", "agent_2"}
 
 
@@ -284,7 +284,7 @@ def test_a_row_of_sums_is_no_call_although_it_holds_an_agents_and_a_customers_nu
 def test_the_404_about_dates_means_no_rows(sim, connect, msg):
     sim.fault("reply", times=None, status=404, body={"code": "404", "error": "Not Found", "msg": msg})
     wolkvox = connect(sim)
-    assert wolkvox.find_aux_call(AGENT, PHONE, datetime.now(UTC)) is None
+    assert wolkvox.find_call(AGENT, PHONE, datetime.now(UTC)) is None
     assert requests_seen(sim) == 4
 
 
@@ -293,7 +293,7 @@ def test_the_404_about_dates_means_no_rows(sim, connect, msg):
 def test_any_other_404_is_a_refusal(sim, connect, report, msg):
     sim.fault("reply", api=report, status=404, body={"code": "404", "error": "Not Found", "msg": msg})
     with pytest.raises(Refused) as refused:
-        connect(sim).find_aux_call(AGENT, PHONE, datetime.now(UTC))
+        connect(sim).find_call(AGENT, PHONE, datetime.now(UTC))
     assert refused.value.api == report
     assert refused.value.code == "404"
 
@@ -306,7 +306,7 @@ def test_any_other_404_is_a_refusal(sim, connect, report, msg):
 def test_a_refusal_of_a_report_keeps_its_kind(sim, connect, report, fault, kind):
     sim.fault(fault, api=report)
     with pytest.raises(kind) as refused:
-        connect(sim, resend=ONCE).find_aux_call(AGENT, PHONE, datetime.now(UTC))
+        connect(sim, resend=ONCE).find_call(AGENT, PHONE, datetime.now(UTC))
     assert refused.value.api == report
 
 
@@ -315,7 +315,7 @@ def test_a_report_is_asked_again_while_the_token_is_in_use(sim, connect, report)
     wolkvox = connect(sim)
     conn_id, sent_at = call(sim, wolkvox)
     sim.fault("busy", api=report, times=2)
-    assert wolkvox.find_aux_call(AGENT, PHONE, sent_at).conn_id == conn_id
+    assert wolkvox.find_call(AGENT, PHONE, sent_at).conn_id == conn_id
     assert requests_seen(sim) == 1 + 4 + 2
 
 
@@ -327,7 +327,7 @@ def test_a_report_without_a_readable_answer_is_not_asked_again(sim, connect, rep
     sim.add_past_call("573009999999", AGENT, seconds_ago=0, type_interaction=MANUAL)
     sim.fault(fault, api=report)
     with pytest.raises(OutcomeUnknown) as unknown:
-        connect(sim).find_aux_call(AGENT, PHONE, datetime.now(UTC))
+        connect(sim).find_call(AGENT, PHONE, datetime.now(UTC))
     assert unknown.value.api == report
     assert "phone may have rung" not in str(unknown.value)
     assert requests_seen(sim) == len(REPORTS)
@@ -339,14 +339,14 @@ def test_a_call_that_one_report_shows_is_found_although_another_cannot_be_read(s
     wolkvox = connect(sim)
     conn_id, sent_at = call(sim, wolkvox)
     sim.fault("server_error", api=report)
-    assert wolkvox.find_aux_call(AGENT, PHONE, sent_at).conn_id == conn_id
+    assert wolkvox.find_call(AGENT, PHONE, sent_at).conn_id == conn_id
 
 
 def test_looking_for_a_call_costs_four_requests_of_the_quota_and_rings_nobody(sim, connect):
     wolkvox = connect(sim)
     _, sent_at = call(sim, wolkvox)
     assert sim.stats().used_today == 0
-    wolkvox.find_aux_call(AGENT, PHONE, sent_at)
+    wolkvox.find_call(AGENT, PHONE, sent_at)
     assert sim.stats().used_today == 4
     assert sim.stats().greatest_simultaneous == 1
     assert sim.rings == {PHONE: 1}
@@ -355,7 +355,7 @@ def test_looking_for_a_call_costs_four_requests_of_the_quota_and_rings_nobody(si
 def test_a_quota_that_is_used_up_ends_the_look_up(connect):
     with Simulator(tokens=[TOKEN], daily_quota=2) as sim:
         with pytest.raises(TokenQuotaExceeded):
-            connect(sim).find_aux_call(AGENT, PHONE, datetime.now(UTC))
+            connect(sim).find_call(AGENT, PHONE, datetime.now(UTC))
         assert requests_seen(sim) == len(REPORTS)
 
 
@@ -365,7 +365,7 @@ def test_a_quota_that_is_used_up_ends_the_look_up(connect):
 @pytest.mark.parametrize(("agent", "phone"), [("", PHONE), ("agent", PHONE), (AGENT, ""), (AGENT, "12"), (AGENT, 1.5)])
 def test_an_argument_that_cannot_be_right_is_refused_with_nothing_sent(sim, connect, agent, phone):
     with pytest.raises(ValueError, match=r"agent_id|customer_phone"):
-        connect(sim).find_aux_call(agent, phone, datetime.now(UTC))
+        connect(sim).find_call(agent, phone, datetime.now(UTC))
     assert requests_seen(sim) == 0
 
 
@@ -378,7 +378,7 @@ def test_a_range_that_ends_before_it_begins_is_refused_with_nothing_sent(sim, co
 
 def test_a_time_without_a_zone_is_refused_with_nothing_sent(sim, connect):
     with pytest.raises(ValueError, match="zone"):
-        connect(sim).find_aux_call(AGENT, PHONE, datetime(2026, 11, 22, 18))
+        connect(sim).find_call(AGENT, PHONE, datetime(2026, 11, 22, 18))
     assert requests_seen(sim) == 0
 
 
@@ -390,7 +390,7 @@ def test_a_report_that_is_cut_is_read_in_halves_until_the_call_is_found(connect,
         for number in range(8):
             sim.add_past_call("573009999999", "10002", at=sent_at + timedelta(seconds=10 * number))
         last = sim.add_past_call(PHONE, AGENT, at=sent_at + timedelta(seconds=90), type_interaction=MANUAL)
-        assert connect(sim).find_aux_call(AGENT, PHONE, sent_at).conn_id == last.conn_id
+        assert connect(sim).find_call(AGENT, PHONE, sent_at).conn_id == last.conn_id
         assert requests_seen(sim) > 4
 
 
@@ -398,7 +398,7 @@ def test_a_full_reply_is_taken_as_truncated_although_its_last_row_is_the_sums(si
     monkeypatch.setattr(sending, "whole", functools.partial(whole, full=3))
     rows = [{"agent_name": "A"}, {"agent_name": "B"}, {"agent_name": "TOTAL"}]
     sim.fault("reply", api="cdr_1", body={"code": "200", "error": None, "msg": "", "data": rows})
-    connect(sim).find_aux_call(AGENT, PHONE, datetime.now(UTC))
+    connect(sim).find_call(AGENT, PHONE, datetime.now(UTC))
     assert requests_seen(sim) > 4
 
 
@@ -421,7 +421,7 @@ def test_neither_token_nor_number_is_said_at_any_level(sim, connect, caplog, cap
         said = everything_said(refused.value)
     else:
         said = ""
-    assert wolkvox.find_aux_call(AGENT, PHONE, sent_at).conn_id
+    assert wolkvox.find_call(AGENT, PHONE, sent_at).conn_id
     said += everything_logged(caplog.records) + "".join(capfd.readouterr())
     assert "Sending it again" in said
     assert not re.findall(f"{TOKEN}|{PHONE}", said, re.IGNORECASE)

@@ -292,7 +292,7 @@ LIBRARIES = {"requests", "urllib3", "http", "ssl", "pendulum", "holidays", "phon
     [
         "import airflow_provider_wolkvox.api",
         "from airflow_provider_wolkvox.api import OutcomeUnknown, TokenBusy",
-        "from airflow_provider_wolkvox.api import AuxCall, arguments",
+        "from airflow_provider_wolkvox.api import AgentCall, arguments",
     ],
 )
 def test_importing_the_package_errors_or_checks_brings_neither_airflow_nor_a_library(statement):
