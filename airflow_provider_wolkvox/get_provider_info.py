@@ -29,6 +29,7 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": "wolkvox",
                 "python-modules": [
+                    "airflow_provider_wolkvox.operators.agent",
                     "airflow_provider_wolkvox.operators.aux_call",
                     "airflow_provider_wolkvox.operators.aux_call_batch",
                     "airflow_provider_wolkvox.operators.callbacks",
@@ -36,6 +37,9 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_wolkvox.operators.campaign",
                     "airflow_provider_wolkvox.operators.dial",
                     "airflow_provider_wolkvox.operators.once",
+                    "airflow_provider_wolkvox.operators.recall",
+                    "airflow_provider_wolkvox.operators.repeatable",
+                    "airflow_provider_wolkvox.operators.transfer",
                 ],
             }
         ],

@@ -424,12 +424,9 @@ def _which_recall(
     recall_style: str,
     name_recall: str | None,
 ) -> dict[str, str]:
-    customer = arguments.optional(customer_id, "customer_id")
-    if not customer:
-        raise ValueError("customer_id is empty")
     return {
         "id_camp": arguments.campaign_id(campaign_id),
-        "id_customer": customer,
+        "id_customer": arguments.identifier(customer_id, "customer_id"),
         phone: arguments.phone(customer_phone),
         "recall_style": arguments.one_of(recall_style, RECALL_STYLES, "recall_style"),
         **_given(name_recall=arguments.optional(name_recall, "name_recall")),

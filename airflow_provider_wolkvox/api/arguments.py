@@ -156,6 +156,14 @@ def optional(value: str | int | None, name: str) -> str:
     return str(value).strip()
 
 
+def identifier(value: str | int, name: str) -> str:
+    """Return an id, which may be digits or not, but is not empty."""
+    text = optional(value, name)
+    if not text:
+        raise ValueError(f"{name} is empty")
+    return text
+
+
 def status(value: str | int) -> str:
     """Return what an agent's state is set to: `ready`, `logout` or the id of an own state."""
     state = optional(value, "status")

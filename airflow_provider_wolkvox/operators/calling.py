@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
@@ -102,22 +102,8 @@ class CallingOperator(OnceOperator):
             return None
 
     def switched_off(self) -> str | None:
-        """Return why nobody is to be called at all, None if that is not so.
-
-        The Airflow Variable `wolkvox_stop` ends all calling: any true value for every connection, or a connection's id.
-        """
-        from airflow.providers.common.compat.sdk import Variable
-
-        try:
-            value = Variable.get(STOP_SWITCH, None)
-        except KeyError:
-            return None
-        said = str(value or "").strip()
-        if said.lower() in ("", "false", "0", "no", "off", "none"):
-            return None
-        if said.lower() in ("true", "1", "yes", "on") or self.wolkvox_conn_id in re.split(r"[\s,;]+", said):
-            return f"the Variable {STOP_SWITCH} is {said!r}"
-        return None
+        """Return why nobody is to be called at all, None if that is not so; see `why_stopped`."""
+        return why_stopped(self.wolkvox_conn_id)
 
 
 class SingleCallOperator(CallingOperator):
@@ -166,10 +152,24 @@ class SingleCallOperator(CallingOperator):
     @classmethod
     def refuse(cls, arguments: Mapping[str, Any]) -> None:
         """Refuse literals that cannot be right."""
-        from airflow_provider_wolkvox.api.arguments import agent_id, phone
+        from airflow_provider_wolkvox.api.arguments import agent_id
 
         super().refuse(arguments)
-        refuse_literals(arguments, {"agent_id": agent_id, "customer_phone": phone})
+        refuse_literals(arguments, {"agent_id": agent_id, "customer_phone": cls.number_check(arguments)})
+
+    @classmethod
+    def number_check(cls, arguments: Mapping[str, Any]) -> Callable[[Any], str]:
+        """Return what raises `ValueError` for a `customer_phone` that cannot be right."""
+        from airflow_provider_wolkvox.api.arguments import phone
+
+        return phone
+
+    @property
+    def shown_number(self) -> str:
+        """The number as logs and ledger show it."""
+        from airflow_provider_wolkvox.api.arguments import masked
+
+        return masked(str(self.customer_phone))
 
     @cached_property
     def hours(self) -> Hours | None:
@@ -227,9 +227,7 @@ class SingleCallOperator(CallingOperator):
         """
 
     def _request(self) -> Request:
-        from airflow_provider_wolkvox.api.arguments import masked
-
-        shown = masked(str(self.customer_phone))
+        shown = self.shown_number
 
         def send(**around: Any) -> dict[str, str]:
             call = self.ring(**around)
@@ -262,3 +260,22 @@ class SingleCallOperator(CallingOperator):
 
     def _not_made(self, why: str) -> str:
         return f"The {self.words.request} was not made: {why}. {sentence(self.words.nothing)}"
+
+
+def why_stopped(wolkvox_conn_id: str) -> str | None:
+    """Return why nobody is to be called at all, None if that is not so.
+
+    The Airflow Variable `wolkvox_stop` ends all calling: any true value for every connection, or a connection's id.
+    """
+    from airflow.providers.common.compat.sdk import Variable
+
+    try:
+        value = Variable.get(STOP_SWITCH, None)
+    except KeyError:
+        return None
+    said = str(value or "").strip()
+    if said.lower() in ("", "false", "0", "no", "off", "none"):
+        return None
+    if said.lower() in ("true", "1", "yes", "on") or wolkvox_conn_id in re.split(r"[\s,;]+", said):
+        return f"the Variable {STOP_SWITCH} is {said!r}"
+    return None

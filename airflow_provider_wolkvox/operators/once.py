@@ -22,7 +22,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_wolkvox.calling.lateness import instant, too_late
 from airflow_provider_wolkvox.hooks.wolkvox import UsesHook
-from airflow_provider_wolkvox.lane import InLane
+from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane
 from airflow_provider_wolkvox.ledger import KEY, Ledger, State
 
 if TYPE_CHECKING:
@@ -86,12 +86,13 @@ class Words:
 class OnceOperator(UsesHook, InLane, BaseOperator):
     """An operator whose requests are made at most once, however often its task is run.
 
+    :param wolkvox_conn_id: the connection with server code and token; default `wolkvox_default`
     :param max_age: how long after the run was due (the later of its `data_interval_end` and `run_after`)
-        the request may still be made; None for any time
+        the request may still be made; default 24 hours, None for any time
     :param call_before: the instant from which it is too late; default None
-    :param ledger_retention: how long the ledger keeps it; None for as long as Airflow keeps the DAG run. What it has
-        forgotten is done again
-    :param allow_second_try: make it although nothing tells whether an earlier try did
+    :param ledger_retention: how long the ledger keeps it; default None, as long as Airflow keeps the DAG run. What it
+        has forgotten is done again
+    :param allow_second_try: make it although nothing tells whether an earlier try did; default False
     """
 
     template_fields: Sequence[str] = ("wolkvox_conn_id",)
@@ -101,10 +102,10 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
     def __init__(
         self,
         *,
-        wolkvox_conn_id: str,
-        max_age: timedelta | None,
-        ledger_retention: timedelta | None,
-        allow_second_try: bool,
+        wolkvox_conn_id: str = DEFAULT_CONN_ID,
+        max_age: timedelta | None = timedelta(hours=24),
+        ledger_retention: timedelta | None = None,
+        allow_second_try: bool = False,
         call_before: datetime | str | None = None,
         **kwargs: Any,
     ) -> None:

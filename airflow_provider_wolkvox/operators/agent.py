@@ -1,0 +1,213 @@
+"""Operators that act at an agent's station: set the state, hang up, give a call its disposition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_wolkvox.lane import require_lane
+from airflow_provider_wolkvox.operators.once import OnceOperator, Request, Words, refuse_literals
+from airflow_provider_wolkvox.operators.repeatable import RepeatableOperator
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+# What is done at a station is done to whatever call or state the agent has at that moment.
+OF_THE_MOMENT = timedelta(hours=1)
+
+
+class AgentStatusOperator(RepeatableOperator):
+    """Set an agent's state, such as ready or a break.
+
+    Run again, it sets the state again: what it asks for is a state, not a deed. The agent must be logged in [doc].
+
+    :param agent_id: the agent's extension (templated)
+    :param status: `"ready"`, `"logout"`, or the id of one of the operation's own states: wolkvox Manager,
+        configuration, Agent States (templated)
+    :param wolkvox_conn_id: the connection with server code and token; default `wolkvox_default`
+    :param max_age: how long after the run was due the state may still be set; default 1 hour, None for any time
+    :param pool: another lane than the one named after the connection
+
+    :raises ValueError: when the DAG is parsed: an argument cannot be right
+    """
+
+    template_fields: Sequence[str] = ("agent_id", "status", "wolkvox_conn_id")
+    ui_color = "#e7f3ec"
+
+    def __init__(
+        self,
+        *,
+        agent_id: str | int,
+        status: str | int,
+        max_age: timedelta | None = OF_THE_MOMENT,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(max_age=max_age, **kwargs)
+        self.agent_id = agent_id
+        self.status = status
+        self.refuse(vars(self))
+
+    @classmethod
+    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+        """Refuse literals that cannot be right."""
+        from airflow_provider_wolkvox.api.arguments import agent_id, status
+
+        super().refuse(arguments)
+        refuse_literals(arguments, {"agent_id": agent_id, "status": status})
+
+    def ask(self, before_sending: Callable[[], None]) -> str:
+        """Set the state."""
+        self.hook.get_conn().change_status(self.agent_id, self.status, before_sending=before_sending)
+        return f"agent {self.agent_id} is set to {self.status}"
+
+
+class HangUpOperator(OnceOperator):
+    """Hang up an agent's present call, whichever that is when wolkvox reads the request.
+
+    Done at most once however often the task is run: a second time would cut the next call, with another customer.
+
+    :param agent_id: the agent's extension (templated)
+    :param max_age: how long after the run was due a call may still be hung up; default 1 hour, None for any time
+
+    The rest is as for `AuxCallOperator`.
+
+    :raises ValueError: when the DAG is parsed: an argument cannot be right
+    """
+
+    template_fields: Sequence[str] = ("agent_id", "wolkvox_conn_id")
+    ui_color = "#e7f3ec"
+
+    words = Words(
+        request="hang-up",
+        for_whom="agent",
+        nothing="no call was hung up",
+        perhaps="the call may have been hung up",
+        look="look at the agent's calls in wolkvox's reports",
+        again="hang up",
+    )
+
+    def __init__(
+        self,
+        *,
+        agent_id: str | int,
+        max_age: timedelta | None = OF_THE_MOMENT,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(max_age=max_age, **kwargs)
+        self.agent_id = agent_id
+        self.refuse(vars(self))
+
+    @classmethod
+    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+        """Refuse an `agent_id` that cannot be right."""
+        from airflow_provider_wolkvox.api.arguments import agent_id
+
+        super().refuse(arguments)
+        refuse_literals(arguments, {"agent_id": agent_id})
+
+    def execute(self, context: Context) -> None:
+        """Hang up, unless that was done already."""
+        require_lane(self, context)
+
+        def send(**around: Any) -> dict[str, str]:
+            self.hook.get_conn().hang(self.agent_id, **around)
+            self.log.info("wolkvox hung up the call of agent %s.", self.agent_id)
+            return {}
+
+        self.once(Request({"what": f"the call of agent {self.agent_id} is hung up"}, send), context)
+
+
+class CallDispositionOperator(OnceOperator):
+    """Give an agent's call its disposition; with `hang_up`, also hang it up and set the agent ready.
+
+    Done at most once however often the task is run: a second time would give it to the next call. It returns the
+    `conn_id` of the call, as far as wolkvox tells it (with `hang_up` it does not).
+
+    :param agent_id: the agent's extension (templated)
+    :param cod_act: the disposition, of the operation's activity codes of group 1 (templated)
+    :param cod_act_2: the second one, of group 2; may be left out only with `hang_up` [doc] (templated)
+    :param comments: the agent's comment, which goes to wolkvox and to no log or ledger; default None (templated)
+    :param hang_up: also hang up and set the agent ready (`hang_type_ready` instead of `type`), for which the call must
+        be active [doc]; default False
+    :param max_age: how long after the run was due a call may still be given it; default 1 hour, None for any time
+
+    The rest is as for `AuxCallOperator`.
+
+    :raises ValueError: when the DAG is parsed: an argument cannot be right
+    """
+
+    template_fields: Sequence[str] = ("agent_id", "cod_act", "cod_act_2", "comments", "wolkvox_conn_id")
+    ui_color = "#e7f3ec"
+
+    words = Words(
+        request="disposition",
+        for_whom="disposition",
+        nothing="no call was given a disposition",
+        perhaps="the call may have been given its disposition",
+        look="look at the agent's calls in wolkvox's reports",
+        again="give it",
+    )
+
+    def __init__(
+        self,
+        *,
+        agent_id: str | int,
+        cod_act: str,
+        cod_act_2: str | None = None,
+        comments: str | None = None,
+        hang_up: bool = False,
+        max_age: timedelta | None = OF_THE_MOMENT,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(max_age=max_age, **kwargs)
+        self.agent_id = agent_id
+        self.cod_act = cod_act
+        self.cod_act_2 = cod_act_2
+        self.comments = comments
+        self.hang_up = hang_up
+        self.refuse(vars(self))
+
+    @classmethod
+    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+        """Refuse literals that cannot be right."""
+        from airflow_provider_wolkvox.api.arguments import agent_id, optional, plain
+
+        super().refuse(arguments)
+        if not isinstance(arguments.get("hang_up", False), bool):
+            raise ValueError(f"hang_up={arguments['hang_up']!r} is neither True nor False")
+        second = optional if arguments.get("hang_up") else plain
+        refuse_literals(
+            arguments,
+            {
+                "agent_id": agent_id,
+                "cod_act": partial(plain, name="cod_act"),
+                "cod_act_2": partial(second, name="cod_act_2"),
+                "comments": partial(optional, name="comments"),
+            },
+        )
+
+    def execute(self, context: Context) -> str:
+        """Give the disposition, unless that was done already."""
+        require_lane(self, context)
+
+        def send(**around: Any) -> dict[str, str]:
+            wolkvox = self.hook.get_conn()
+            conn_id = ""
+            if self.hang_up:
+                wolkvox.hang_type_ready(self.agent_id, self.cod_act, self.cod_act_2, comments=self.comments, **around)
+            else:
+                # The client refuses a second code that is missing.
+                second: Any = self.cod_act_2
+                conn_id = wolkvox.disposition(
+                    self.agent_id, self.cod_act, second, comments=self.comments, **around
+                ).conn_id
+            self.log.info("wolkvox accepted: %s.", what)
+            return {"conn_id": conn_id}
+
+        codes = "/".join(str(code) for code in (self.cod_act, self.cod_act_2) if code)
+        what = f"the call of agent {self.agent_id} has the disposition {codes}" + (
+            " and is hung up" if self.hang_up else ""
+        )
+        return self.once(Request({"what": what}, send), context).conn_id

@@ -1,0 +1,69 @@
+"""What every request goes through that asks for a state: asked once more, it does no harm, but not too late."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+
+from airflow_provider_wolkvox.hooks.wolkvox import UsesHook
+from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane, require_lane
+from airflow_provider_wolkvox.operators.once import require_timedelta, why_too_late
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class RepeatableOperator(UsesHook, InLane, BaseOperator):
+    """An operator that asks for a state: run again, it asks again, and so does a retry when nobody saw the answer.
+
+    :param wolkvox_conn_id: the connection with server code and token; default `wolkvox_default`
+    :param max_age: how long after the run was due (the later of its `data_interval_end` and `run_after`) it may still
+        be asked for, so that catching up and clearing old runs change nothing; default 24 hours, None for any time
+    """
+
+    template_fields: Sequence[str] = ("wolkvox_conn_id",)
+
+    def __init__(
+        self,
+        *,
+        wolkvox_conn_id: str = DEFAULT_CONN_ID,
+        max_age: timedelta | None = timedelta(hours=24),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(wolkvox_conn_id=wolkvox_conn_id, **kwargs)
+        self.max_age = max_age
+
+    @classmethod
+    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+        """Refuse a `max_age` that is no length of time."""
+        super().refuse(arguments)
+        if arguments.get("max_age") is not None:
+            require_timedelta(arguments["max_age"], "max_age")
+
+    @abstractmethod
+    def ask(self, before_sending: Callable[[], None]) -> str:
+        """Ask for the state, and return what was asked for, fit for a log.
+
+        :param before_sending: the client's
+        """
+
+    def why_not(self) -> str | None:
+        """Return why this must not be asked for now, None if it may."""
+        return None
+
+    def execute(self, context: Context) -> None:
+        """Ask for the state, unless that comes too late."""
+        require_lane(self, context)
+
+        def require_allowed() -> None:
+            why = why_too_late(context, None, self.max_age) or self.why_not()
+            if why:
+                raise AirflowFailException(f"Nothing was asked of wolkvox: {why}.")
+
+        with self.hook.failing(repeatable=True):
+            require_allowed()
+            self.log.info("wolkvox accepted: %s.", self.ask(before_sending=require_allowed))
