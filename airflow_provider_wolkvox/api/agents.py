@@ -191,8 +191,8 @@ class AgentMethods(Sender):
     def disposition(
         self,
         agent_id: str | int,
-        cod_act: str,
-        cod_act_2: str,
+        cod_act: str | int,
+        cod_act_2: str | int,
         *,
         comments: str | None = None,
         before_sending: Callable[[], None] = lambda: None,
@@ -207,7 +207,10 @@ class AgentMethods(Sender):
         :raises ValueError: an argument cannot be right; nothing was sent
         """
         agent = arguments.agent_id(agent_id)
-        codes = {"cod_act": arguments.plain(cod_act, "cod_act"), "cod_act_2": arguments.plain(cod_act_2, "cod_act_2")}
+        codes = {
+            "cod_act": arguments.identifier(cod_act, "cod_act"),
+            "cod_act_2": arguments.identifier(cod_act_2, "cod_act_2"),
+        }
         comment = _given(comments=arguments.optional(comments, "comments"))
         answer = self._station(
             "type", agent, {**codes, **comment}, before_sending, before_resending, secrets=[*comment.values()]
@@ -217,8 +220,8 @@ class AgentMethods(Sender):
     def hang_type_ready(
         self,
         agent_id: str | int,
-        cod_act: str,
-        cod_act_2: str | None = None,
+        cod_act: str | int,
+        cod_act_2: str | int | None = None,
         *,
         comments: str | None = None,
         before_sending: Callable[[], None] = lambda: None,
@@ -234,7 +237,7 @@ class AgentMethods(Sender):
         """
         comment = _given(comments=arguments.optional(comments, "comments"))
         codes = _given(
-            cod_act=arguments.plain(cod_act, "cod_act"), cod_act_2=arguments.optional(cod_act_2, "cod_act_2")
+            cod_act=arguments.identifier(cod_act, "cod_act"), cod_act_2=arguments.optional(cod_act_2, "cod_act_2")
         )
         self._station(
             "hang_type_ready",

@@ -154,8 +154,8 @@ class CallDispositionOperator(OnceOperator):
         self,
         *,
         agent_id: str | int,
-        cod_act: str,
-        cod_act_2: str | None = None,
+        cod_act: str | int,
+        cod_act_2: str | int | None = None,
         comments: str | None = None,
         hang_up: bool = False,
         max_age: timedelta | None = OF_THE_MOMENT,
@@ -172,17 +172,17 @@ class CallDispositionOperator(OnceOperator):
     @classmethod
     def refuse(cls, arguments: Mapping[str, Any]) -> None:
         """Refuse literals that cannot be right."""
-        from airflow_provider_wolkvox.api.arguments import agent_id, optional, plain
+        from airflow_provider_wolkvox.api.arguments import agent_id, identifier, optional
 
         super().refuse(arguments)
         if not isinstance(arguments.get("hang_up", False), bool):
             raise ValueError(f"hang_up={arguments['hang_up']!r} is neither True nor False")
-        second = optional if arguments.get("hang_up") else plain
+        second = optional if arguments.get("hang_up") else identifier
         refuse_literals(
             arguments,
             {
                 "agent_id": agent_id,
-                "cod_act": partial(plain, name="cod_act"),
+                "cod_act": partial(identifier, name="cod_act"),
                 "cod_act_2": partial(second, name="cod_act_2"),
                 "comments": partial(optional, name="comments"),
             },
