@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
     from airflow_provider_wolkvox.ledger import Entry
 
 
@@ -106,7 +107,7 @@ def check(args: argparse.Namespace) -> None:
 
 
 def release(args: argparse.Namespace) -> None:
-    """Show what the ledger knows of a task's call and, with --yes, let the next run of the task call again.
+    """Show what the ledger knows of a task's call or other deed and, with --yes, let its next run do it again.
 
     Of a task that makes several requests (the batches of an upload), those of unknown outcome are released and,
     only if there are none, all.
@@ -144,12 +145,13 @@ def release(args: argparse.Namespace) -> None:
             raise SystemExit(f"{name}: what its ledger holds cannot be read here. Nothing was changed.") from None
         entries = customers or _entries(store)
         print(f"{name} (now {ti.state or 'not scheduled'}): ", end="")
-        print(*(_told(entries) or ["nothing is known of a call"]), sep="\n")
+        print(*(_told(entries) or ["nothing is known of a call or other deed"]), sep="\n")
         if ti.state in ("queued", "running", "restarting"):
             raise SystemExit("The task is under way and may be calling at this moment. Nothing was changed.")
         if not args.yes:
             raise SystemExit(
-                "Nothing was changed. With --yes the next run of this task calls, even if the phone has rung already."
+                "Nothing was changed. With --yes the next run of this task does it again: a phone that has rung rings "
+                "once more."
             )
         unknown = [key for key, entry in entries.items() if entry is None or entry.state is State.INTENT]
         going_on = [entry for entry in entries.values() if entry and entry.state in (State.REFUSED, State.NOT_SENT)]
@@ -166,7 +168,7 @@ def release(args: argparse.Namespace) -> None:
         else:
             for key, entry in released.items():
                 store.set(key, entry.to_json())
-    print("Released. Clear the task, and it calls; late calls stay refused (call_before, max_age).")
+    print("Released. Clear the task, and it does it again; what is late stays refused (call_before, max_age).")
 
 
 class _StoreOf:
@@ -220,13 +222,12 @@ def look_up(args: argparse.Namespace) -> None:
 
     from airflow_provider_wolkvox.api import WolkvoxError, arguments
     from airflow_provider_wolkvox.calling.lateness import instant
-    from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
 
     print("The token is used now, outside of its pool: run this while no call is under way.", file=sys.stderr)
     try:
         around = instant(args.around, "--around")
         half = timedelta(seconds=arguments.seconds(args.minutes * 60, "--minutes"))
-        with WolkvoxHook(args.conn_id).get_conn() as wolkvox:
+        with _hook(args.conn_id).get_conn() as wolkvox:
             calls = wolkvox.reported_calls(args.agent, args.phone, around - half, around + half)
     except (ValueError, WolkvoxError, AirflowException) as wrong:
         print(wrong, file=sys.stderr)
@@ -257,14 +258,13 @@ def plan(args: argparse.Namespace) -> None:
     from airflow_provider_wolkvox.calling import Rules
     from airflow_provider_wolkvox.calling.lateness import instant
     from airflow_provider_wolkvox.calling.phone import masked
-    from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
     from airflow_provider_wolkvox.planning import plan_callbacks
 
     print("The token is used now, outside of its pool: run this while no call is under way.", file=sys.stderr)
     now = datetime.now(UTC)
     try:
         given = {name: value for name in _RULES if (value := getattr(args, name)) is not None}
-        hook = WolkvoxHook(args.conn_id)
+        hook = _hook(args.conn_id)
         rules = Rules(**given, hours=hook.calling_hours(args.country) if args.country else None)
         since = instant(args.since, "--since")
         until = instant(args.until, "--until") if args.until else now
@@ -339,7 +339,7 @@ COMMANDS = [
     ),
     ActionCommand(
         name="release",
-        help="Show what is known of a task's call and, with --yes, let its next run ring the customer again",
+        help="Show what is known of a task's call or other deed and, with --yes, let its next run do it again",
         func=release,
         args=(
             _arg("dag_id", help="The DAG"),
@@ -475,6 +475,23 @@ def _listed(session: Session) -> list[str]:
     return list(session.scalars(select(Connection.conn_id).where(Connection.conn_type == "wolkvox")))
 
 
+def _hook(conn_id: str) -> WolkvoxHook:
+    """Return the hook of a connection, wherever it is kept.
+
+    On 3.2 and later a hook itself looks into the database only within a server's or a task's process, not in a
+    command's [ran on 3.3].
+
+    :raises AirflowException: there is none
+    """
+    from airflow.models.connection import Connection
+
+    from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
+
+    hook = WolkvoxHook(conn_id)
+    hook.connection = Connection.get_connection_from_secrets(conn_id)
+    return hook
+
+
 def _token(conn_id: str) -> str | None:
     """Return the token that a task would get for a connection, wherever it is kept; None if there is none."""
     from airflow.models.connection import Connection
@@ -504,7 +521,7 @@ def _wolkvox_tasks(session: Session) -> tuple[list[LaneTask], list[str]]:
             unreadable.append(dag_id)
             continue
         for task in dag.task_dict.values() if dag else ():
-            # Every operator and sensor of ours templates this field, and so do classes made from them.
+            # Every operator and sensor of ours that uses a token templates this field, and so do classes made of them.
             if "wolkvox_conn_id" in task.template_fields:
                 arguments = getattr(task, "partial_kwargs", None) or vars(task)
                 # Absent from a mapped operator that is not ours, if that expands over it.

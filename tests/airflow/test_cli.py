@@ -465,6 +465,46 @@ def test_a_task_in_a_group_and_a_subclass_are_found(check, store_connection, set
     }
 
 
+STATION = """
+WHICH = {**CALL, 'campaign_id': '40001', 'customer_id': '7'}
+AT = '2027-01-04T10:00:00-05:00'
+OURS = {
+    'dial': (DialOperator, CALL),
+    'transfer': (TransferOperator, CALL),
+    'hang': (HangUpOperator, {'agent_id': '1'}),
+    'disposition': (CallDispositionOperator, {'agent_id': '1', 'cod_act': '101', 'cod_act_2': '102'}),
+    'status': (AgentStatusOperator, {'agent_id': '1', 'status': 'ready'}),
+    'schedule': (ScheduleRecallOperator, {**WHICH, 'at': AT}),
+    'edit': (EditRecallOperator, {**WHICH, 'at': AT}),
+    'delete': (DeleteRecallOperator, WHICH),
+}
+for name, (ours, given) in OURS.items():
+    ours(task_id=name, **given)
+    ours.partial(task_id=f'{name}_mapped').expand_kwargs([given])
+"""
+OF_STATION = (
+    "from airflow_provider_wolkvox.operators.agent import *\n"
+    "from airflow_provider_wolkvox.operators.dial import *\n"
+    "from airflow_provider_wolkvox.operators.recall import *\n"
+    "from airflow_provider_wolkvox.operators.transfer import *"
+)
+STATION_TASKS = [
+    f"task callbacks.{name}{mapped}"
+    for name in ("dial", "transfer", "hang", "disposition", "status", "schedule", "edit", "delete")
+    for mapped in ("", "_mapped")
+]
+
+
+def test_tasks_at_an_agents_station_are_found(check, store_connection, set_pool, add_dag):
+    store_connection()
+    add_dag(STATION, before=OF_STATION)
+    found = check()
+    assert all("wolkvox_default is missing" in found[task] for task in STATION_TASKS)
+
+    set_pool("wolkvox_default")
+    assert check() == {"connection wolkvox_default": "ok", **dict.fromkeys(STATION_TASKS, "ok")}
+
+
 def test_tasks_of_others_are_none_of_our_business(check, add_dag):
     add_dag(
         "@task\ndef python(): pass\n"
@@ -647,6 +687,21 @@ def test_both_programs_take_a_connection_of_the_environment(program, set_connect
     assert program("sync-pools", "--conn-id", "sales").returncode == 0
 
     assert pools() == {"sales": 1}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("look-up", "--agent", AGENT, "--phone", PHONE, "--around", "2026-11-22T07:05:00-05:00"),
+        ("plan", "--campaign", "32841", "--since", "2026-11-22T07:00:00-05:00", "--until", "2026-11-22T08:00:00-05:00"),
+    ],
+    ids=["look-up", "plan"],
+)
+def test_what_asks_wolkvox_finds_its_connection_in_the_database(program, store_connection, simulator, arguments):
+    store_connection(extra=json.dumps({"base_url": simulator.base_url}))
+    done = program(*arguments)
+    assert "isn't defined" not in done.stderr, done.stderr
+    assert simulator.stats().requests > 0
 
 
 @pytest.mark.parametrize("arguments", [[], ["no-such-command"], ["sync-pools", "--slots", "2"], ["check", "-o", "csv"]])
