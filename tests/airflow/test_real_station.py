@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 from samples import SERVER
-from station_dags import AGENT, CAMPAIGN, LANE, PHONE
 from test_real_scheduler import clear_and_wait
 
 from airflow_provider_wolkvox.simulator import CallResult, Simulator
 
 pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(600)]
 
-DAG = "station"
+EXAMPLE = Path(__file__).resolve().parents[2] / "example_dags" / "wolkvox_agent_station.py"
+DAG, LANE = "wolkvox_agent_station", "wolkvox_default"
+AGENT, PHONE, CAMPAIGN = "10001", "3005550801", "40001"
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def wolkvox():
 @pytest.fixture(scope="module")
 def airflow(local_airflow, wolkvox, tmp_path_factory):
     """The session's Airflow with our DAG, its connection and its pool."""
-    local_airflow.add_dags(Path(__file__).with_name("station_dags.py"))
+    local_airflow.add_dags(EXAMPLE)
     extra = json.dumps({"base_url": wolkvox.base_url})
     connection = {"conn_type": "wolkvox", "host": SERVER, "password": wolkvox.token, "extra": extra}
     file = tmp_path_factory.mktemp("source") / "connections.json"
