@@ -22,7 +22,6 @@ from airflow_provider_wolkvox.operators.once import (
     pause_until,
     refuse_literals,
     require_timedelta,
-    sentence,
     why_too_late,
 )
 
@@ -190,7 +189,7 @@ class SingleCallOperator(CallingOperator):
         stopped = self.switched_off()
         if stopped:
             ledger.not_sent(stopped)
-            self.fail(f"{self._not_made(stopped)} Clear the task once calling goes on.")
+            self.fail(f"{self.not_made(stopped)} Clear the task once calling goes on.")
         now = datetime.now(UTC)
         closed = self.hours.why_closed(now) if self.hours else None
         if self.hours and closed:
@@ -252,14 +251,11 @@ class SingleCallOperator(CallingOperator):
             why += "; this Airflow cannot let the task wait: put a CallingHoursSensor before it"
         ledger.not_sent(why)
         if self.outside_hours == "skip":
-            raise AirflowSkipException(self._not_made(why))
+            raise AirflowSkipException(self.not_made(why))
         if self.outside_hours == "wait" and can_pause() and not late:
             self.log.info("The %s waits: %s.", self.words.request, why)
             pause_until(opens)
-        self.fail(self._not_made(why))
-
-    def _not_made(self, why: str) -> str:
-        return f"The {self.words.request} was not made: {why}. {sentence(self.words.nothing)}"
+        self.fail(self.not_made(why))
 
 
 def why_stopped(wolkvox_conn_id: str) -> str | None:

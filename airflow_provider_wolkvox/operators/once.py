@@ -139,18 +139,19 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         late = why_too_late(context, self.call_before, self.max_age)
         if late:
             ledger.not_sent(late)
-            self.fail(
-                f"The {self.words.request} was not made: {late}. {sentence(self.words.nothing)} Running the task "
-                "again does not change that."
-            )
+            self.fail(f"{self.not_made(late)} Running the task again does not change that.")
 
     def resolve(self, intent: Entry, ledger: Ledger, context: Context) -> Entry:
         """Return the entry of a request whose answer nobody saw, if what came of it can be found out."""
         self.fail(
             f"The outcome of this {self.words.request} is unknown: {intent}. "
-            f"{sentence(self.words.perhaps)} This task does not {self.words.again} again on its own. "
-            f"{sentence(self.words.look)}" + (f" {self.release(context)}." if ledger.remembers else "")
+            f"{_sentence(self.words.perhaps)} This task does not {self.words.again} again on its own. "
+            f"{_sentence(self.words.look)}" + (f" {self.release(context)}." if ledger.remembers else "")
         )
+
+    def not_made(self, why: str) -> str:
+        """Return the words for a request that was not made."""
+        return f"The {self.words.request} was not made: {why}. {_sentence(self.words.nothing)}"
 
     def fail(self, message: str) -> NoReturn:
         """Fail the task without a retry."""
@@ -244,7 +245,7 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
             self.fail(
                 f"This is try {context['ti'].try_number} of the task: in an earlier one {self.words.perhaps}, and "
                 f"{why}. No {self.words.request} was made in this try. Look at the earlier try's log. "
-                f"{sentence(self.words.look)} To {self.words.again} nevertheless, set allow_second_try=True on the "
+                f"{_sentence(self.words.look)} To {self.words.again} nevertheless, set allow_second_try=True on the "
                 f"task{release}."
             )
 
@@ -345,6 +346,5 @@ def due(context: Context) -> datetime | None:
     return max((moment for moment in moments if moment is not None), default=None)
 
 
-def sentence(words: str) -> str:
-    """Return some of an operator's `Words` as a sentence."""
+def _sentence(words: str) -> str:
     return f"{words[0].upper()}{words[1:]}."

@@ -13,7 +13,7 @@ from airflow_provider_wolkvox.calling.lateness import instant
 from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION, refuse_unknown_hours
 from airflow_provider_wolkvox.lane import require_lane
 from airflow_provider_wolkvox.operators.calling import why_stopped
-from airflow_provider_wolkvox.operators.once import OnceOperator, Request, Words, refuse_literals, sentence
+from airflow_provider_wolkvox.operators.once import OnceOperator, Request, Words, refuse_literals
 from airflow_provider_wolkvox.operators.repeatable import RepeatableOperator
 
 if TYPE_CHECKING:
@@ -150,16 +150,16 @@ class AtInstant(OfRecall):
         return self.hook.calling_hours(self.calling_hours, str(self.customer_phone) if self.phone_zones else None)
 
     def why_not(self) -> str | None:
-        """Return why the customer must not be rung at that instant, None if they may."""
+        """Return why the customer must not be rung at that instant, and what to do about it; None if they may."""
         at = self.rings_at.astimezone(UTC)
         if at <= datetime.now(UTC):
-            return f"{at:%Y-%m-%d %H:%M:%S} UTC (at) has passed"
+            return f"{at:%Y-%m-%d %H:%M:%S} UTC (at) has passed: give the recall a later one"
         closed = self.hours.why_closed(at) if self.hours else None
         if self.hours and closed:
             opens = self.hours.next_open(at)
             return (
                 f"the customer may not be called at {at:%Y-%m-%d %H:%M:%S} UTC ({closed}), next at "
-                f"{opens:%Y-%m-%d %H:%M:%S} UTC"
+                f"{opens:%Y-%m-%d %H:%M:%S} UTC: give the recall another instant"
             )
         return None
 
@@ -211,10 +211,13 @@ class ScheduleRecallOperator(AtInstant, OnceOperator):
     def require_allowed(self, ledger: Ledger, context: Context) -> None:
         """Refuse a recall that comes too late, one to an instant that cannot be, and any while calling is stopped."""
         super().require_allowed(ledger, context)
-        why = why_stopped(self.wolkvox_conn_id) or self.why_not()
-        if why:
-            ledger.not_sent(why)
-            self.fail(f"The recall was not made: {why}. {sentence(self.words.nothing)}")
+        stopped, why_not = why_stopped(self.wolkvox_conn_id), self.why_not()
+        if stopped:
+            ledger.not_sent(stopped)
+            self.fail(f"{self.not_made(stopped)} Clear the task once calling goes on.")
+        if why_not:
+            ledger.not_sent(why_not)
+            self.fail(self.not_made(why_not))
 
 
 class EditRecallOperator(AtInstant, RepeatableOperator):

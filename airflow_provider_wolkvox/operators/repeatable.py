@@ -52,7 +52,7 @@ class RepeatableOperator(UsesHook, InLane, BaseOperator):
         """
 
     def why_not(self) -> str | None:
-        """Return why this must not be asked for now, None if it may."""
+        """Return why this must not be asked for now, and what to do about it; None if it may."""
         return None
 
     def execute(self, context: Context) -> None:
@@ -60,7 +60,12 @@ class RepeatableOperator(UsesHook, InLane, BaseOperator):
         require_lane(self, context)
 
         def require_allowed() -> None:
-            why = why_too_late(context, None, self.max_age) or self.why_not()
+            late = why_too_late(context, None, self.max_age)
+            if late:
+                raise AirflowFailException(
+                    f"Nothing was asked of wolkvox: {late}. Running the task again does not change that."
+                )
+            why = self.why_not()
             if why:
                 raise AirflowFailException(f"Nothing was asked of wolkvox: {why}.")
 
