@@ -14,10 +14,9 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_wolkvox.batch import Agent, Batch, Call, Flag, Limits, Made, Outcome, PutOff, Stop, in_words
 from airflow_provider_wolkvox.calling.lateness import instant
 from airflow_provider_wolkvox.calling.phone import same_customer_key
-from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION
-from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, require_lane
+from airflow_provider_wolkvox.lane import require_lane
 from airflow_provider_wolkvox.ledger import BatchLedger, State, may_have_forgotten
-from airflow_provider_wolkvox.operators.calling import CallingOperator, OnUnknown, OutsideHours
+from airflow_provider_wolkvox.operators.calling import CallingOperator
 from airflow_provider_wolkvox.operators.once import can_pause, pause_until, require_timedelta, why_too_late
 
 if TYPE_CHECKING:
@@ -78,7 +77,6 @@ class AuxCallBatchOperator(CallingOperator):
         self,
         *,
         calls: Iterable[Mapping[str, Any]],
-        wolkvox_conn_id: str = DEFAULT_CONN_ID,
         wait_for_agents: bool = True,
         agent_poll_interval: timedelta = timedelta(seconds=15),
         agent_timeout: timedelta = timedelta(minutes=10),
@@ -89,30 +87,9 @@ class AuxCallBatchOperator(CallingOperator):
         max_unknown: int | None = 3,
         results_path: str | None = None,
         report_path: str | None = None,
-        calling_hours: Hours | str | None = OF_CONNECTION,
-        outside_hours: OutsideHours = "wait",
-        phone_zones: bool = False,
-        call_before: datetime | str | None = None,
-        max_age: timedelta | None = timedelta(hours=24),
-        on_unknown: OnUnknown = "fail",
-        look_up_timeout: timedelta = timedelta(minutes=30),
-        ledger_retention: timedelta | None = None,
-        allow_second_try: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            wolkvox_conn_id=wolkvox_conn_id,
-            call_before=call_before,
-            max_age=max_age,
-            ledger_retention=ledger_retention,
-            allow_second_try=allow_second_try,
-            calling_hours=calling_hours,
-            outside_hours=outside_hours,
-            phone_zones=phone_zones,
-            on_unknown=on_unknown,
-            look_up_timeout=look_up_timeout,
-            **kwargs,
-        )
+        super().__init__(**kwargs)
         self.calls = calls
         self.wait_for_agents = wait_for_agents
         self.agent_poll_interval = agent_poll_interval

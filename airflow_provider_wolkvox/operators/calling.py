@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_wolkvox.calling.lateness import instant
 from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION, refuse_unknown_hours
-from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, require_lane
+from airflow_provider_wolkvox.lane import require_lane
 from airflow_provider_wolkvox.operators.once import (
     OnceOperator,
     Request,
@@ -63,11 +63,11 @@ class CallingOperator(OnceOperator):
     def __init__(
         self,
         *,
-        calling_hours: Hours | str | None,
-        outside_hours: OutsideHours,
-        phone_zones: bool,
-        on_unknown: OnUnknown,
-        look_up_timeout: timedelta,
+        calling_hours: Hours | str | None = OF_CONNECTION,
+        outside_hours: OutsideHours = "wait",
+        phone_zones: bool = False,
+        on_unknown: OnUnknown = "fail",
+        look_up_timeout: timedelta = timedelta(minutes=30),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -114,36 +114,8 @@ class SingleCallOperator(CallingOperator):
     template_fields: Sequence[str] = ("agent_id", "customer_phone", "wolkvox_conn_id", "call_before")
     ui_color = "#e7f3ec"
 
-    def __init__(
-        self,
-        *,
-        agent_id: str | int,
-        customer_phone: str | int,
-        wolkvox_conn_id: str = DEFAULT_CONN_ID,
-        calling_hours: Hours | str | None = OF_CONNECTION,
-        outside_hours: OutsideHours = "wait",
-        phone_zones: bool = False,
-        call_before: datetime | str | None = None,
-        max_age: timedelta | None = timedelta(hours=24),
-        on_unknown: OnUnknown = "fail",
-        look_up_timeout: timedelta = timedelta(minutes=30),
-        ledger_retention: timedelta | None = None,
-        allow_second_try: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            wolkvox_conn_id=wolkvox_conn_id,
-            call_before=call_before,
-            max_age=max_age,
-            ledger_retention=ledger_retention,
-            allow_second_try=allow_second_try,
-            calling_hours=calling_hours,
-            outside_hours=outside_hours,
-            phone_zones=phone_zones,
-            on_unknown=on_unknown,
-            look_up_timeout=look_up_timeout,
-            **kwargs,
-        )
+    def __init__(self, *, agent_id: str | int, customer_phone: str | int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.agent_id = agent_id
         self.customer_phone = customer_phone
         self.refuse(vars(self))
