@@ -66,6 +66,10 @@ class InLane:
 
     To be named before Airflow's base class: `class AuxCallOperator(InLane, BaseOperator)`. The class
     itself lists `wolkvox_conn_id` among its arguments, so that `default_args` can set it.
+
+    :param wolkvox_conn_id: the connection whose token the task uses
+    :param mapped_lane: set by `partial`, for nobody else: the lane of the mapped task that this one is made from
+    :raises ValueError: when the DAG is parsed: the lane cannot be one, or an argument would break it
     """
 
     if TYPE_CHECKING:
@@ -98,7 +102,11 @@ class InLane:
 
     @classmethod
     def partial(cls, *, task_id: str, **kwargs: Any) -> Any:
-        """Set for mapped tasks what `__init__` sets for plain ones; see the module's first fact."""
+        """Set for mapped tasks what `__init__` sets for plain ones; see the module's first fact.
+
+        :param task_id: the task's, and `kwargs` its other arguments: those that are the same for all that it maps to
+        :raises ValueError: when the DAG is parsed: as for `lane`, or one of the arguments cannot be right
+        """
         partial = super().partial(task_id=task_id, **kwargs)  # type: ignore[misc]
         conn_id = _argument("wolkvox_conn_id", kwargs, partial, _default_connection(cls))
         name = lane(conn_id, kwargs.get("pool"))
