@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -108,7 +109,7 @@ class InLane:
         :raises ValueError: when the DAG is parsed: as for `lane`, or one of the arguments cannot be right
         """
         partial = super().partial(task_id=task_id, **kwargs)  # type: ignore[misc]
-        conn_id = _argument("wolkvox_conn_id", kwargs, partial, _default_connection(cls))
+        conn_id = _argument("wolkvox_conn_id", kwargs, partial, _default_connection(cls))  # type: ignore[arg-type]
         name = lane(conn_id, kwargs.get("pool"))
         # Given here in full, so that `expand(wolkvox_conn_id=[...])`, several tokens through one
         # pool, is refused by Airflow as "already specified".
@@ -150,6 +151,8 @@ def require_lane(task: Any, context: Context) -> None:
         )
 
 
+# Once for a class: a DAG file may map it hundreds of times, and to look at a signature takes as long as all the rest.
+@cache
 def _default_connection(operator: type) -> Any:
     """Return the connection that the class, or the nearest above it that names one, uses on its own."""
     for owner in operator.__mro__:
