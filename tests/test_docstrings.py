@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
@@ -326,6 +328,29 @@ def test_every_public_name_tells_its_parameters_their_units_and_its_errors(judge
 
 def test_the_list_of_those_not_yet_held_to_it_names_modules_that_exist():
     assert set(modules()) >= NOT_YET
+
+
+def test_ruff_demands_a_docstring_of_every_public_name():
+    bare = "class Oven:\n    class Door: ...\n\n    def bake(self) -> None: ...\n\n\ndef eat() -> None: ...\n"
+    told = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "ruff",
+            "check",
+            "--stdin-filename",
+            PACKAGE / "bakery.py",
+            "--output-format=concise",
+            "-",
+        ],
+        input=bare,
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    # Module, class, method, function, nested class.
+    assert set(re.findall(r"\bD1\d\d\b", told)) == {"D100", "D101", "D102", "D103", "D106"}
 
 
 # The judge itself
