@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -66,6 +67,10 @@ class InLane:
 
     To be named before Airflow's base class: `class AuxCallOperator(InLane, BaseOperator)`. The class
     itself lists `wolkvox_conn_id` among its arguments, so that `default_args` can set it.
+
+    :param wolkvox_conn_id: the connection whose token the task uses
+    :param mapped_lane: set by `partial`, for nobody else: the lane of the mapped task that this one is made from
+    :raises ValueError: when the DAG is parsed: the lane cannot be one, or an argument would break it
     """
 
     if TYPE_CHECKING:
@@ -98,9 +103,13 @@ class InLane:
 
     @classmethod
     def partial(cls, *, task_id: str, **kwargs: Any) -> Any:
-        """Set for mapped tasks what `__init__` sets for plain ones; see the module's first fact."""
+        """Set for mapped tasks what `__init__` sets for plain ones; see the module's first fact.
+
+        :param task_id: the task's, and `kwargs` its other arguments: those that are the same for all that it maps to
+        :raises ValueError: when the DAG is parsed: as for `lane`, or one of the arguments cannot be right
+        """
         partial = super().partial(task_id=task_id, **kwargs)  # type: ignore[misc]
-        conn_id = _argument("wolkvox_conn_id", kwargs, partial, _default_connection(cls))
+        conn_id = _argument("wolkvox_conn_id", kwargs, partial, _default_connection(cls))  # type: ignore[arg-type]
         name = lane(conn_id, kwargs.get("pool"))
         # Given here in full, so that `expand(wolkvox_conn_id=[...])`, several tokens through one
         # pool, is refused by Airflow as "already specified".
@@ -142,6 +151,8 @@ def require_lane(task: Any, context: Context) -> None:
         )
 
 
+# Once for a class: a DAG file may map it hundreds of times, and to look at a signature takes as long as all the rest.
+@cache
 def _default_connection(operator: type) -> Any:
     """Return the connection that the class, or the nearest above it that names one, uses on its own."""
     for owner in operator.__mro__:

@@ -85,6 +85,7 @@ class Entry:
     def from_json(cls, value: Any) -> Entry:
         """Return the entry that the store kept.
 
+        :param value: what `to_json` returned
         :raises ValueError: the value is no entry; somebody or something else wrote it
         """
         try:
@@ -106,7 +107,10 @@ class Entry:
 
 
 def key_of(number: int) -> str:
-    """Return the name in the store of the entry with a number, which counts from 0; a task's only one is KEY."""
+    """Return the name in the store of one of a task's entries; a task's only one is `KEY`.
+
+    :param number: the request's, counted from 0
+    """
     return KEY if number == 0 else f"{KEY}_{number}"
 
 
@@ -114,10 +118,10 @@ class Store(Protocol):
     """What is used of Airflow's task state store."""
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return the value kept under `key`."""
+        """Return the value kept under `key`, or `default`."""
 
     def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:
-        """Keep `value` under `key`."""
+        """Keep `value`, which JSON must know, under `key` for as long as `retention` says."""
 
 
 class Ledger:
@@ -141,7 +145,7 @@ class Ledger:
 
     @classmethod
     def of(cls, context: Mapping[str, Any], retention: timedelta | None = None, key: str = KEY) -> Ledger:
-        """Return the ledger of the task that runs in `context`."""
+        """Return the ledger of the task that runs in `context`; the rest is as for `Ledger`."""
         return cls(context.get("task_state_store"), context["ti"].try_number, retention, key)
 
     @property
@@ -187,7 +191,7 @@ class Ledger:
         self._write(Entry(State.INTENT, self._try_number, datetime.now(UTC), **about), must=True)
 
     def leave_open(self, reason: str) -> None:
-        """Write why nobody saw the answer. The intent stays what it is: no later run calls on its own."""
+        """Write the `reason` why nobody saw the answer. The intent stays: no later run calls on its own."""
         self._close(State.INTENT, reason=reason)
 
     def accept(self, **known: Any) -> None:
@@ -198,11 +202,11 @@ class Ledger:
         self._close(State.ACCEPTED, **known)
 
     def refuse(self, reason: str) -> None:
-        """Write that wolkvox refused the request."""
+        """Write that wolkvox refused the request, and its `reason`."""
         self._close(State.REFUSED, reason=reason)
 
     def not_sent(self, reason: str) -> None:
-        """Write that no request was sent, and why."""
+        """Write that no request was sent, and the `reason`."""
         self._close(State.NOT_SENT, reason=reason)
 
     def _close(self, state: State, **known: Any) -> None:
@@ -307,13 +311,18 @@ class BatchLedger:
         return found
 
     def customer(self, phone: str) -> str:
-        """Return what stands for a number in the ledger."""
+        """Return what stands for a customer in the ledger, and tells nobody the number.
+
+        :param phone: the number, in the one spelling that is used for all of them
+        """
         return hashlib.blake2b(phone.encode(), key=self._salt.encode(), digest_size=8).hexdigest()
 
     def write(self, entries: Mapping[str, Entry]) -> None:
         """Write the entries of some customers, with one message. What this raises must keep a call from being made.
 
         Airflow answers the write of a process whose task was cleared with 404, which makes it a fence.
+
+        :param entries: by `customer`; they override those that stand there
         """
         customers = list(entries)
         # One message, unless more is new than a chunk takes.
@@ -331,12 +340,15 @@ class BatchLedger:
         self._number, self._lines, self.begun = number, together, True
 
     def entry(self, state: State, at: datetime, **known: str) -> Entry:
-        """Return an entry of this try."""
+        """Return an entry of this try, with the `state` of a call `at` an instant; the rest is as for `Entry`."""
         return Entry(state, self._try_number, at, reference="", **known)
 
 
 def batch_key_of(number: int) -> str:
-    """Return the name in the store of a batch's chunk, which counts from 0."""
+    """Return the name in the store of one of a batch's chunks.
+
+    :param number: the chunk's, counted from 0
+    """
     return f"{KEY}s_{number}"
 
 

@@ -39,9 +39,12 @@ def plan_callbacks(
     Costs three requests of the daily quota for every 31 days (`campaign_3`, `cdr_1`, `cdr_5`), one for the last ten
     minutes, and one for the do-not-call list.
 
+    :param wolkvox: who is asked
+    :param campaign_id: the campaign's id, digits
     :param since: the first instant of the campaign's calls in question, aware
     :param until: the last one, aware
-    :param now: the present instant: attempts up to it count for caps, intervals and "already called back"
+    :param rules: which calls are called back, and what keeps a number from being called
+    :param now: the present instant, aware: attempts up to it count for caps, intervals and "already called back"
     :param do_not_call: whether to leave out who is on wolkvox's do-not-call list
     :param prefix_in_reports: whether reports show a number with the connection's dial prefix before it, as it was
         dialled; nobody documents it
@@ -85,7 +88,11 @@ def read_attempts(wolkvox: WolkvoxClient, since: datetime, until: datetime, pref
     agents. A predictive call that was connected, and of which `campaign_3` does not tell yet, may have been a
     machine's: its result is UNKNOWN.
 
+    :param wolkvox: who is asked
+    :param since: the first instant, aware
+    :param until: the last one, aware
     :param prefix: what numbers in the reports have before them, and a call puts there again
+    :raises WolkvoxError: a report could not be read
     """
     attempts: dict[tuple[str, ...], Attempt] = {}
     for attempt in _read(wolkvox, since, until, prefix):

@@ -28,6 +28,7 @@ class Window:
 
     :param start: minutes since midnight on the wall clock
     :param end: minutes since midnight, at most 1440 (24:00)
+    :raises ValueError: it is empty, runs backwards or leaves its day
     """
 
     start: int
@@ -45,7 +46,11 @@ class Window:
 
     @classmethod
     def parse(cls, text: str) -> Window:
-        """Return the window that a text such as "08:00-12:30" describes."""
+        """Return the window that a text describes.
+
+        :param text: two times of a clock of 24 hours, such as "08:00-12:30"
+        :raises ValueError: it describes none, or one that cannot be
+        """
         start, dash, end = text.partition("-") if isinstance(text, str) else ("", "", "")
         if not dash:
             raise ValueError(f"{text!r} is no window such as '08:00-12:30'")
@@ -57,15 +62,17 @@ Week: TypeAlias = tuple[tuple[Window, ...], ...]
 
 
 def clock(minute: int) -> str:
-    """Return minutes since midnight as a clock shows them: 1140 is 19:00."""
+    """Return a time of the day as a clock shows it: 1140 is 19:00.
+
+    :param minute: minutes since midnight
+    """
     return f"{minute // 60:02d}:{minute % 60:02d}"
 
 
 def week(windows: Mapping[str, str | Iterable[str]]) -> Week:
     """Return a week from windows such as `{"mon-fri": ["08:00-12:00", "14:00-18:00"], "sat": "09:00-13:00"}`.
 
-    Days are named in English, whole or by three letters, alone or from-to. Windows that touch become one.
-
+    :param windows: by the day, in English, whole or by three letters, alone or from-to; windows that touch become one
     :raises ValueError: an unknown day; a window that is empty, backwards or overlaps another; no window at all
     """
     days: list[list[Window]] = [[] for _ in DAYS]
@@ -292,6 +299,8 @@ ONLY_ZONES: Final[Mapping[str, str]] = {"CO": "America/Bogota", "PE": "America/L
 def rule_for(country: str, purpose: str) -> Rule:
     """Return the rule for calls of a purpose into a country.
 
+    :param country: ISO 3166 code, one of `COUNTRIES`
+    :param purpose: one of `PURPOSES`
     :raises ValueError: no rule is known for them
     """
     code = country.strip().upper() if isinstance(country, str) else country

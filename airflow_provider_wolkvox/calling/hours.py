@@ -55,6 +55,12 @@ class CallingHours:
 
     Immutable, equal and hashable by value. `repr` is an expression that makes it again; so is what
     `serialize` returns, for `deserialize`, in plain JSON.
+
+    :param timezone: the callee's IANA time zone
+    :param week: when customers may be called, by the wall clock of that zone
+    :param holidays: ISO 3166 codes of the countries whose public holidays are closed, as `holidays` knows them
+    :param closed_dates: what is closed besides
+    :param rule: the law that all this is from; None for hours that no law sets
     """
 
     timezone: str
@@ -133,6 +139,7 @@ class CallingHours:
     def is_open(self, at: datetime) -> bool:
         """Return whether a customer may be called at an instant.
 
+        :param at: the instant, an aware datetime
         :raises ValueError: the instant has no time zone, or is in a year whose holidays nobody knows
         """
         wall = self._wall(utc(at))
@@ -212,7 +219,12 @@ class CallingHours:
 
     @staticmethod
     def deserialize(data: dict[str, Any], version: int = 1) -> CallingHours:
-        """Return the hours that `serialize` described."""
+        """Return the hours that `serialize` described.
+
+        :param data: what it returned
+        :param version: the form's, which Airflow kept with it
+        :raises ValueError: a newer version of this provider wrote it, or it describes what cannot be
+        """
         if version > CallingHours.__version__:
             raise ValueError(f"these calling hours were written by a newer version ({version}) of this provider")
         if "country" in data:
@@ -312,6 +324,7 @@ class JointHours:
     def is_open(self, at: datetime) -> bool:
         """Return whether a customer may be called at an instant.
 
+        :param at: the instant, an aware datetime
         :raises ValueError: as for `CallingHours.is_open`
         """
         return all(hours.is_open(at) for hours in self.all_of)
@@ -364,7 +377,10 @@ class JointHours:
 
     @staticmethod
     def deserialize(data: dict[str, Any], version: int = 1) -> JointHours:
-        """Return the hours that `serialize` described."""
+        """Return the hours that `serialize` described; see `CallingHours.deserialize`.
+
+        :raises ValueError: likewise
+        """
         if version > JointHours.__version__:
             raise ValueError(f"these calling hours were written by a newer version ({version}) of this provider")
         return JointHours(tuple(CallingHours.deserialize(hours) for hours in data["all_of"]))
@@ -394,7 +410,11 @@ def _named(zones: Iterable[str]) -> tuple[str, ...]:
 
 
 def utc(at: datetime) -> datetime:
-    """Return an instant as a plain datetime in UTC, whatever class (pendulum's too) and zone it comes in."""
+    """Return an instant as a plain datetime in UTC, whatever class (pendulum's too) and zone it comes in.
+
+    :param at: an aware datetime
+    :raises ValueError: it has no time zone, or is in the calendar's first or last year
+    """
     offset = at.utcoffset() if isinstance(at, datetime) else None
     if offset is None:
         raise ValueError(f"{at!r} has no time zone, so it is no instant: give an aware datetime")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 def instant(value: datetime | str, name: str) -> datetime:
     """Return an instant from an aware datetime or its ISO 8601 text.
 
+    :param value: the one or the other
     :param name: the argument's name, for the message
     :raises ValueError: it is no instant, or has no time zone
     """

@@ -32,6 +32,7 @@ def normalise(phone: str) -> str:
 
     Nothing is added, guessed or validated beyond that: "+57 300 123 4567" is "573001234567".
 
+    :param phone: as people write it
     :raises ValueError: it cannot be dialled: something else is in it, or it has not 5 to 20 digits
     """
     digits = phone
@@ -55,13 +56,18 @@ def same_customer_key(phone: str) -> str:
 
     So a country's code, a trunk digit or a dial prefix before ten digits changes nothing. Never fails: what
     holds no digit has the empty key, and is no customer's.
+
+    :param phone: as people write it, or as a report shows it
     """
     digits = phone if phone.isascii() and phone.isdigit() else _NOT_DIGITS.sub("", phone)
     return digits[-_KEY_DIGITS:].lstrip("0")
 
 
 def masked(phone: str) -> str:
-    """Return what of a number may be shown: its last four digits, or none if it has fewer than eight."""
+    """Return what of a number may be shown: its last four digits, or none if it has fewer than eight.
+
+    :param phone: anything: what stands between the digits is not shown either
+    """
     digits = phone if phone.isascii() and phone.isdigit() else _NOT_DIGITS.sub("", phone)
     return f"***{digits[-4:]}" if len(digits) >= 8 else "***"
 
@@ -111,6 +117,7 @@ def hours_for_phone(hours: Hours, phone: str, country: str | None, default_zone:
 
     Needs the extra `phones`. Each of joint hours is moved; join those that do not follow the customer afterwards.
 
+    :param hours: when customers may be called, by whatever clock
     :param phone: the number, without the operation's dial prefix
     :param country: ISO 3166 code of the country in which it is dialled; None as for `zones_of`
     :param default_zone: the IANA zone of numbers of no known zone; None (the default) if they are not to be called

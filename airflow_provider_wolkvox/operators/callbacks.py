@@ -54,6 +54,8 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
     :param pool: another lane than the one named after the connection
 
     :raises ValueError: when the DAG is parsed: an argument cannot be right
+    :raises AirflowFailException: an argument cannot be right that only the run knows, or wolkvox said no
+    :raises AirflowException: wolkvox did not answer, and a retry may help
     """
 
     template_fields: Sequence[str] = ("campaign_id", "since", "until", "plan_path", "wolkvox_conn_id")

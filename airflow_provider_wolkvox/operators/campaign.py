@@ -39,6 +39,10 @@ class CampaignStartOperator(UsesHook, InLane, BaseOperator):
     :param max_age: how long after the run was due it may still be started, so that catching up and clearing
         old runs start nothing; default 24 hours, None for any time
     :param pool: another lane than the one named after the connection
+
+    :raises ValueError: when the DAG is parsed: an argument cannot be right
+    :raises AirflowFailException: the run is older than `max_age`, wolkvox said no, or nobody saw the answer
+    :raises AirflowException: nothing was sent, and a retry may help
     """
 
     template_fields: Sequence[str] = ("campaign_id", "wolkvox_conn_id")
@@ -81,6 +85,9 @@ class CampaignStopOperator(UsesHook, InLane, BaseOperator):
     :param campaign_id: the campaign's id, digits (templated)
     :param wolkvox_conn_id: the connection with server code and token; default `wolkvox_default`
     :param pool: another lane than the one named after the connection
+
+    :raises AirflowFailException: wolkvox said no
+    :raises AirflowException: nothing was sent or nobody saw the answer, and a retry may help
     """
 
     template_fields: Sequence[str] = ("campaign_id", "wolkvox_conn_id")
@@ -109,6 +116,9 @@ class CampaignRecallOperator(OnceOperator):
     :param field: where wolkvox is to look for it: `"Cod_Machine"` (default), `"cod_rslt1"` or `"cod_rslt2"`
 
     The rest is as for `AuxCallOperator`.
+
+    :raises AirflowFailException: the records must not be recalled (again), wolkvox said no, or nobody saw the answer
+    :raises AirflowException: nothing was sent, and a retry may help
     """
 
     template_fields: Sequence[str] = ("campaign_id", "value", "wolkvox_conn_id")
@@ -192,6 +202,11 @@ class CampaignAddRecordsOperator(OnceOperator):
     :param batch_size: records in one request; default and most 10,000 [doc]
 
     The rest is as for `AuxCallOperator`.
+
+    :raises ValueError: when the DAG is parsed: an argument cannot be right
+    :raises AirflowFailException: a record cannot be right, and then none was sent; a batch must not be sent (again),
+        wolkvox took no record at all, or nobody saw the answer
+    :raises AirflowException: nothing was sent, and a retry may help
     """
 
     template_fields: Sequence[str] = ("campaign_id", "records", "records_path", "wolkvox_conn_id")

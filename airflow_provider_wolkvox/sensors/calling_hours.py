@@ -27,7 +27,9 @@ class CallingHoursSensor(BaseSensorOperator):
     :param customer_phone: reckon the hours in every time zone that this number may be in (extra `phones`);
         default None (templated)
     :param wolkvox_conn_id: the connection whose `country` and `timezone` count; default `wolkvox_default`
+    :param mode: `"reschedule"` (default), and no other: a sensor that waits for a night must not hold a worker's slot
 
+    :raises ValueError: when the DAG is parsed: an unknown country, or what are no hours
     :raises AirflowFailException: an unknown country or time zone, or hours that never open
     """
 

@@ -33,10 +33,14 @@ class WolkvoxSensor(UsesHook, InLane, BaseSensorOperator):
     is asked again at the next poke; a refusal fails the task at once.
 
     :param wolkvox_conn_id: the connection with server code and token; default `wolkvox_default`
-    :param poke_interval: between two pokes; default 5 minutes: the vendor recommends at most one request for
-        reports and real-time data in that time [doc]
-    :param timeout: how long to wait in all; default 24 hours
+    :param poke_interval: between two pokes, a timedelta or seconds; default 5 minutes: the vendor recommends at most
+        one request for reports and real-time data in that time [doc]
+    :param timeout: how long to wait in all, a timedelta or seconds; default 24 hours
+    :param mode: `"reschedule"` (default), and no other
     :param pool: another lane than the one named after the connection
+
+    :raises ValueError: when the DAG is parsed: another mode, or a lane that cannot be one
+    :raises AirflowFailException: wolkvox refuses to answer
     """
 
     template_fields: Sequence[str] = ("wolkvox_conn_id",)
@@ -64,7 +68,7 @@ class WolkvoxSensor(UsesHook, InLane, BaseSensorOperator):
             raise ValueError(f"mode={arguments['mode']!r} would keep the lane for the whole wait: leave mode out")
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Ask once."""
+        """Ask once, in the lane."""
         from airflow_provider_wolkvox.api import ApiUnavailable, NotSent, OutcomeUnknown, TokenBusy
 
         require_lane(self, context)
@@ -77,7 +81,10 @@ class WolkvoxSensor(UsesHook, InLane, BaseSensorOperator):
 
     @abstractmethod
     def ask(self, wolkvox: WolkvoxClient, context: Context) -> PokeReturnValue:
-        """Return whether what is waited for has come, and what to return of it."""
+        """Return whether what is waited for has come, and what to return of it.
+
+        :param wolkvox: the client to ask with, in the lane
+        """
 
 
 class CampaignFinishedSensor(WolkvoxSensor):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from importlib import metadata
 from importlib.resources import files
 
 import jsonschema
 import pytest
+from airflow.providers.common.compat.sdk import BaseHook, BaseOperator
 from airflow.providers_manager import ProvidersManager
-from airflow.sdk import BaseHook, BaseOperator
 
 import airflow_provider_wolkvox
 from airflow_provider_wolkvox.get_provider_info import get_provider_info
@@ -45,13 +47,150 @@ def imported(path: str):
     return getattr(importlib.import_module(module), name)
 
 
-def test_it_is_what_airflows_schema_describes(info):
-    schema = json.loads(files("airflow").joinpath("provider_info.schema.json").read_text())
+def shipped(name: str) -> jsonschema.Draft7Validator:
+    """One of the schemas that Airflow brings along."""
+    schema = json.loads(files("airflow").joinpath(name).read_text(encoding="utf-8"))
     jsonschema.Draft7Validator.check_schema(schema)
-    jsonschema.validate(info, schema)
-    # The schema lets unknown keys pass, and Airflow ignores them: a misspelt one would never be missed.
-    # `versions` is the one that Airflow's guide for other people's providers asks for and its schema leaves out.
-    assert set(info) <= {*schema["properties"], "versions"}
+    return jsonschema.Draft7Validator(schema)
+
+
+# What Airflow itself holds a provider to while it runs.
+RUNTIME = shipped("provider_info.schema.json")
+# From 3.2 on; before, the form is drawn by the hook's own methods, and only where Flask-AppBuilder is.
+FORM_FROM_METADATA = "conn-fields" in json.dumps(shipped("provider.yaml.schema.json").schema)
+
+
+def strict() -> jsonschema.Draft7Validator:
+    """What Airflow holds the `provider.yaml` of its own providers to; read in 2.11.2 to 3.3.2, which all ship it.
+
+    Only what its release manager writes into that file is not asked of us. Before 3.2 it does not know the fields of
+    a connection's form, and so says nothing of ours.
+    """
+    if not FORM_FROM_METADATA:
+        pytest.skip("this Airflow's provider.yaml schema does not know conn-fields")
+    schema = shipped("provider.yaml.schema.json").schema
+    required = set(schema["required"]) - {"state", "source-date-epoch"}
+    return jsonschema.Draft7Validator({**schema, "required": sorted(required)})
+
+
+FORM = "ui-field-behaviour"
+# What a connection type may say of itself, in 3.3.2.
+CONNECTION_TYPE = {"connection-type", "hook-class-name", "hook-name", "conn-fields", FORM}
+# The fields of every connection, by the names that the form's metadata use.
+STANDARD_FIELDS = {"description", "host", "port", "login", "password", "schema", "extra"}
+# What JSON knows; a schema in a list of types passes Airflow's with any word.
+TYPES = {"string", "integer", "boolean", "number", "object", "array", "null"}
+
+
+def wrong_with_the_form(info: dict) -> Iterator[str]:
+    """What neither of Airflow's schemas sees: words that Airflow would silently make nothing of."""
+    for connection_type in info["connection-types"]:
+        yield from (f"{name} is nothing" for name in connection_type.keys() - CONNECTION_TYPE)
+        fields = connection_type.get("conn-fields", {})
+        form = connection_type.get(FORM, {})
+        for part in ("relabeling", "placeholders"):
+            yield from (
+                f"{part}: no field {name}" for name in form.get(part, {}).keys() - STANDARD_FIELDS - set(fields)
+            )
+        hidden = set(form.get("hidden-fields", []))
+        yield from (f"{name} is hidden and labelled" for name in hidden & form.get("relabeling", {}).keys())
+        # An extra of the name of a field of the connection's own would never be seen.
+        yield from (f"conn-fields: {name} is a connection's own" for name in fields.keys() & STANDARD_FIELDS)
+        for name, field in fields.items():
+            yield from (f"{name}: {word}" for word in wrong_with_the_field(field))
+
+
+def wrong_with_the_field(field: dict) -> Iterator[str]:
+    if not field.get("description"):
+        yield "says nothing of itself"
+    schema = field.get("schema", {})
+    types = schema.get("type", [])
+    types = [types] if isinstance(types, str) else types
+    yield from (f"no type {kind}" for kind in types if kind not in TYPES)
+    if "null" not in types:
+        yield "cannot be left empty"
+    faults = [f"schema: {error.message}" for error in META.iter_errors(schema)]
+    yield from faults
+    if "default" in schema and not faults and not jsonschema.Draft202012Validator(schema).is_valid(schema["default"]):
+        yield "its default is not what it takes"
+
+
+META = jsonschema.Draft202012Validator(jsonschema.Draft202012Validator.META_SCHEMA)
+
+
+def test_it_is_what_airflows_schema_describes(info):
+    assert not list(RUNTIME.iter_errors(info))
+
+
+def test_it_is_what_airflow_asks_of_its_own_providers(info):
+    assert not list(strict().iter_errors(info))
+    # What Airflow reads while it runs lets unknown keys pass, and makes nothing of them. `versions` is the one that
+    # its guide for other people's providers asks for.
+    assert set(info) - {"versions"} <= set(RUNTIME.schema["properties"])
+
+
+def test_the_form_holds_nothing_that_airflow_would_make_nothing_of(info):
+    assert not list(wrong_with_the_form(info))
+
+
+# Each is a mistake that somebody has made; who checks is named by what it says.
+MISTAKES: dict[str, tuple[Callable[[dict], object], str]] = {
+    "no hook": (lambda of: of.form.pop("hook-class-name"), "'hook-class-name' is a required property"),
+    "hook in Python's spelling": (lambda of: rename(of.form, "hook-class-name", "hook_class_name"), "required"),
+    "fields in Python's spelling": (lambda of: rename(of.form, "conn-fields", "conn_fields"), "conn_fields is nothing"),
+    "fields of a wrong name": (lambda of: rename(of.form, "conn-fields", "connection-fields"), "is nothing"),
+    "form in Python's spelling": (lambda of: rename(of.form, FORM, FORM.replace("-", "_")), "is nothing"),
+    "American form": (lambda of: rename(of.form, FORM, "ui-field-behavior"), "ui-field-behavior is nothing"),
+    "hidden in Python's spelling": (lambda of: rename(of.form[FORM], "hidden-fields", "hidden_fields"), "unexpected"),
+    "hidden field of no connection": (lambda of: of.form[FORM]["hidden-fields"].append("user"), "'user' is not one of"),
+    "hidden as text": (lambda of: of.form[FORM].update({"hidden-fields": "port"}), "'port' is not of type 'array'"),
+    "label of no field": (lambda of: of.form[FORM]["relabeling"].update(passwort="Token"), "no field passwort"),
+    "label of a hidden field": (lambda of: of.form[FORM]["relabeling"].update(port="Port"), "port is hidden and"),
+    "label that is no text": (lambda of: of.form[FORM]["relabeling"].update(host=7), "7 is not of type 'string'"),
+    "field without label": (lambda of: of.field.pop("label"), "'label' is a required property"),
+    "field without schema": (lambda of: of.field.pop("schema"), "'schema' is a required property"),
+    "field without type": (lambda of: of.field["schema"].pop("type"), "'type' is a required property"),
+    "field with help": (lambda of: rename(of.field, "description", "help"), "'help' was unexpected"),
+    "Python's type": (lambda of: of.field["schema"].update(type="str"), "'str'"),
+    "Python's type among others": (lambda of: of.field["schema"].update(type=["int", "null"]), "no type int"),
+    "field that must be filled in": (lambda of: of.field["schema"].update(type="number"), "cannot be left empty"),
+    "format of no kind": (lambda of: of.field["schema"].update(format="secret"), "'secret' is not one of"),
+    "bound as text": (lambda of: of.field["schema"].update(exclusiveMinimum="0"), "'0' is not of type 'number'"),
+    "default of another type": (lambda of: of.field["schema"].update(default="ten"), "its default is not"),
+    "default out of bounds": (lambda of: of.field["schema"].update(default=0), "its default is not what it takes"),
+    "extra named like a field": (lambda of: rename(of.form["conn-fields"], "base_url", "host"), "connection's own"),
+    "types as mapping": (lambda of: of.info.update({"connection-types": {}}), "{} is not of type 'array'"),
+    "integration of no tag": (lambda of: of.info["integrations"][0].pop("tags"), "'tags' is a required property"),
+    "integration of a new tag": (lambda of: of.info["integrations"][0]["tags"].append("telephony"), "'telephony'"),
+    "modules of no list": (lambda of: of.info["hooks"][0].update({"python-modules": "a.b"}), "'a.b' is not of type"),
+    "links in Python's spelling": (lambda of: of.info.update(extra_links=[]), "'extra_links' was unexpected"),
+    "no name": (lambda of: of.info.pop("name"), "'name' is a required property"),
+}  # fmt: skip
+
+
+class Of:
+    """A provider's metadata, to make a mistake in, and the two places where most are made."""
+
+    def __init__(self) -> None:
+        self.info = deepcopy(get_provider_info())
+        [self.form] = self.info["connection-types"]
+        self.field = self.form["conn-fields"]["total_timeout"]
+
+
+def rename(mapping: dict, name: str, other: str) -> None:
+    mapping[other] = mapping.pop(name)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_it_is_found(mistake):
+    make, expected = MISTAKES[mistake]
+    of = Of()
+    make(of)
+    assert of.info != get_provider_info()
+    found = [error.message for checks in (RUNTIME, strict()) for error in checks.iter_errors(of.info)]
+    if not found:
+        found = list(wrong_with_the_form(of.info))
+    assert any(expected in word for word in found), found
 
 
 def test_the_package_name_is_the_distributions(info):
@@ -87,15 +226,54 @@ def test_every_module_that_is_named_defines_what_its_kind_says(info, kind, base)
             assert found, f"{name} defines nothing"
 
 
-@pytest.mark.parametrize("kind", ["hooks", "operators", "sensors", "triggers", "notifications"])
+def named_modules(info, kind: str) -> set[str]:
+    """The modules of a room that the metadata name, whole or by something in them."""
+    whole = {name for entry in info.get(kind, []) for name in entry["python-modules"]} if kind in BY_MODULE else set()
+    return whole | {path.rpartition(".")[0] for path in named_objects(info) if path.split(".")[1] == kind}
+
+
+def named_objects(info) -> list[str]:
+    """Everything that the metadata name by its path, other than whole modules."""
+    return [
+        *info.get("cli", []),
+        *info.get("extra-links", []),
+        *info.get("notifications", []),
+        *(decorator["class-name"] for decorator in info.get("task-decorators", [])),
+        *(plugin["plugin-class"] for plugin in info.get("plugins", [])),
+        *(connection_type["hook-class-name"] for connection_type in info["connection-types"]),
+    ]
+
+
+BY_MODULE = ("hooks", "operators", "sensors", "triggers")
+
+
+def test_everything_that_is_named_is_there(info):
+    assert all(callable(imported(path)) for path in named_objects(info))
+
+
+@pytest.mark.parametrize("kind", [*BY_MODULE, "decorators", "notifications"])
 def test_no_module_is_forgotten(info, kind):
     try:
         package = importlib.import_module(f"airflow_provider_wolkvox.{kind}")
     except ModuleNotFoundError:
         return
     there = {module.name for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")}
-    named = {name for entry in info.get(kind, []) for name in entry["python-modules"]}
-    assert named == there
+    assert named_modules(info, kind) == there
+
+
+def test_no_link_and_no_notifier_is_forgotten(info):
+    from airflow.providers.common.compat.sdk import BaseNotifier, BaseOperatorLink
+
+    ours = [
+        value
+        for module in pkgutil.walk_packages(airflow_provider_wolkvox.__path__, "airflow_provider_wolkvox.")
+        if not module.name.endswith("__main__") and ".simulator" not in module.name
+        for value in vars(importlib.import_module(module.name)).values()
+        if isinstance(value, type) and value.__module__ == module.name
+    ]
+    for base, kind in ((BaseOperatorLink, "extra-links"), (BaseNotifier, "notifications")):
+        there = {f"{value.__module__}.{value.__name__}" for value in ours if issubclass(value, base)}
+        assert {*info.get(kind, [])} == there
 
 
 def test_every_integration_that_is_named_is_described(info):
@@ -139,10 +317,12 @@ def test_airflow_knows_the_hook_and_that_its_connection_can_be_tested(known):
     assert hook.connection_testable
 
 
+@pytest.mark.skipif(not hasattr(ProvidersManager, "cli_command_providers"), reason="Airflow asks for them from 3.2 on")
 def test_airflow_knows_the_commands(known):
     assert DISTRIBUTION in known.cli_command_providers
 
 
+@pytest.mark.skipif(not FORM_FROM_METADATA, reason="the form is drawn by the hook's own methods")
 def test_airflow_knows_the_forms_extras(known):
     ours = {name: widget for name, widget in known.connection_form_widgets.items() if "__wolkvox__" in name}
 
@@ -156,6 +336,8 @@ def test_airflow_knows_the_forms_extras(known):
 def test_airflow_knows_the_forms_labels_by_metadata_and_by_class_alike(known):
     from airflow.providers_manager import _ensure_prefix_for_placeholders
 
+    if not FORM_FROM_METADATA:
+        pytest.importorskip("flask_appbuilder", reason="without it this Airflow draws no form")
     by_class = WolkvoxHook.get_ui_field_behaviour()
     by_metadata = dict(known.field_behaviours["wolkvox"])
     # Airflow before 3.2 puts this prefix before the extras that have a placeholder, on both ways.
