@@ -11,6 +11,7 @@ files in a temporary directory, and is gone when the block is left, or when our 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -37,7 +38,10 @@ COMMANDS = ("chromium", "chromedriver")
 
 # A page of Airflow is there within two seconds; a machine with more to do takes longer.
 PATIENCE_SECONDS = 30.0
-WINDOW = (1280, 900)
+# So wide that no tab of a task is wrapped, and so high that no page has to be scrolled.
+WINDOW = "1440,1600"
+# Below what a picture goes down to.
+MARGIN = 16
 
 # What Chromium does by itself it does not do here; and no page gets anything from outside this machine.
 OPTIONS = (
@@ -57,6 +61,7 @@ OPTIONS = (
     f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {LOOPBACK}",
     "--lang=en-US",
     "--hide-scrollbars",
+    f"--window-size={WINDOW}",
 )
 
 # A click or a picture half way through an animation is of no use.
@@ -100,17 +105,15 @@ class Browser:
 
     @classmethod
     @contextlib.contextmanager
-    def running(cls, *, window: tuple[int, int] = WINDOW, scale: float = 1.0) -> Iterator[Browser]:
+    def running(cls) -> Iterator[Browser]:
         """Start a browser that knows nothing of earlier ones, and end it when the block is left.
 
-        :param window: width and height
-        :param scale: how many pixels of a picture stand for one of the page's
         :raises BrowserError: if Chromium or its driver is missing
         """
         require_browser()
         options = ChromeOptions()
         options.binary_location = str(shutil.which("chromium"))
-        for option in (*OPTIONS, f"--window-size={window[0]},{window[1]}", f"--force-device-scale-factor={scale}"):
+        for option in OPTIONS:
             options.add_argument(option)
         options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
         with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as home:
@@ -205,10 +208,22 @@ class Browser:
             )
         )
 
-    def picture(self, path: Path, place: str | None = None) -> None:
-        """Write a PNG of an element, or of the whole window."""
-        png = self.see(place).screenshot_as_png if place else self.driver.get_screenshot_as_png()
-        path.write_bytes(png)
+    def picture(self, *, of: str | None = None, down_to: str | None = None, scale: float = 1.0) -> bytes:
+        """Return a PNG of the window.
+
+        :param of: only this element
+        :param down_to: only from the window's top to a little below this element
+        :param scale: how many pixels of the picture stand for one of the page's
+        """
+        # A mouse over a button colours it, and a caret is there or not.
+        self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": "mouseMoved", "x": 0, "y": 0})
+        self.driver.execute_script("document.activeElement.blur()")
+        clip: dict[str, float] = self.see(of or "//body").rect
+        if down_to:
+            end = self.see(down_to).rect
+            clip = {**clip, "height": end["y"] + end["height"] + MARGIN}
+        taken = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"clip": {**clip, "scale": scale}})
+        return base64.b64decode(taken["data"])
 
     # The network
 

@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "dev"))
 
+from browser import INSTALL, Browser, missing_commands
 from chaos import quick_settings
 from local_airflow import LocalAirflow
 
@@ -29,3 +30,17 @@ def local_airflow(tmp_path_factory):
     settings.write_text(IMPATIENT)
     with LocalAirflow(home=home, env=quick_settings(home)) as airflow:
         yield airflow
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Skip the test where there is none."""
+    if missing := missing_commands():
+        pytest.skip(f"this machine has no {', no '.join(missing)}: as root, {INSTALL}")
+
+
+@pytest.fixture(scope="session")
+def browser(chromium):
+    """One browser window for all tests."""
+    with Browser.running() as browser:
+        yield browser

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from airflow_ui import DIALOG, EDITOR_LINE, EXTRA_FIELDS, EXTRA_FIELDS_JSON, ConnectionForm
-from browser import INSTALL, Browser, BrowserError, missing_commands
 from local_airflow import LOOPBACK
 from samples import PHONE, SERVER, TOKEN
 
@@ -21,14 +20,6 @@ DAGS = Path(__file__).resolve().with_name("connection_form_dags.py")
 
 FULL = "wolkvox_form_full"
 BARE = "wolkvox_form_bare"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if missing := missing_commands():
-        pytest.skip(f"this machine has no {', no '.join(missing)}: as root, {INSTALL}")
-    with Browser.running() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -200,12 +191,3 @@ def test_the_form_asks_for_nothing_outside_of_this_machine(browser, airflow):
     browser.see(EDITOR_LINE)
 
     assert {urlsplit(address).hostname for address in browser.asked()} == {LOOPBACK}
-
-
-def test_a_machine_without_a_browser_is_told_how_to_get_one(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-
-    with pytest.raises(BrowserError, match="no chromium, no chromedriver") as told:
-        Browser.running().__enter__()
-
-    assert INSTALL in str(told.value)
