@@ -205,7 +205,7 @@ class WolkvoxHook(BaseHook):
             if not _is_true(self.extra("authenticated_test")):
                 return True, (
                     f"The fields are well-formed and {client.address} can be reached. The token was not tried: "
-                    "the switch 'Test with token' (extra authenticated_test) lets it."
+                    "the extra authenticated_test would."
                 )
             info = client.token_info()
         except (ValueError, WolkvoxError, AirflowException) as wrong:

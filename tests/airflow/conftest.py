@@ -9,7 +9,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "dev"))
 
-from browser import INSTALL, Browser, missing_commands
 from chaos import quick_settings
 from local_airflow import LocalAirflow
 
@@ -35,6 +34,8 @@ def local_airflow(tmp_path_factory):
 @pytest.fixture(scope="session")
 def chromium():
     """Skip the test where there is none."""
+    from browser import INSTALL, missing_commands
+
     if missing := missing_commands():
         pytest.skip(f"this machine has no {', no '.join(missing)}: as root, {INSTALL}")
 
@@ -42,5 +43,8 @@ def chromium():
 @pytest.fixture(scope="session")
 def browser(chromium):
     """One browser window for all tests."""
+    # Not above: the tests that need no browser run where selenium is missing.
+    from browser import Browser
+
     with Browser.running() as browser:
         yield browser

@@ -11,11 +11,14 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import browser as module
 import psutil
 import pytest
-from browser import INSTALL, Browser, BrowserError
 from local_airflow import LOOPBACK, is_alive
+
+pytest.importorskip("selenium")
+
+import browser as module
+from browser import INSTALL, Browser, BrowserError
 from selenium.common.exceptions import WebDriverException
 
 pytestmark = pytest.mark.browser

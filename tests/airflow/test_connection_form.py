@@ -6,12 +6,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from airflow_ui import DIALOG, EDITOR_LINE, EXTRA_FIELDS, EXTRA_FIELDS_JSON, ConnectionForm
 from local_airflow import LOOPBACK
 from samples import PHONE, SERVER, TOKEN
 
 from airflow_provider_wolkvox.get_provider_info import get_provider_info
 from airflow_provider_wolkvox.simulator import Simulator
+
+pytest.importorskip("selenium")
+
+from airflow_ui import DIALOG, EDITOR_LINE, EXTRA_FIELDS, EXTRA_FIELDS_JSON, ConnectionForm
 
 pytestmark = [pytest.mark.scheduler, pytest.mark.browser, pytest.mark.timeout(600)]
 
