@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from browser import Browser
 from selenium.webdriver.common.by import By
@@ -123,3 +124,26 @@ class ConnectionForm:
 
 def _row(label: str) -> str:
     return f"{DIALOG}//*[@role='group' and .//label[normalize-space()={label!r}]]"
+
+
+def open_task(browser: Browser, airflow_url: str, dag_id: str, run_id: str, task: str) -> None:
+    """Open a task's page, beside the grid of its DAG's runs.
+
+    :param task: what follows `/tasks/` in the page's address
+    """
+    # As Airflow's own links write it; else no tab is shown as the open one.
+    browser.open(f"{airflow_url}/dags/{dag_id}/runs/{quote(run_id, safe=':+')}/tasks/{task}")
+    browser.see(f"//*[starts-with(@data-testid, 'grid-{run_id}-')]")
+
+
+def fold_log(browser: Browser, error: str) -> None:
+    """Show a log's messages in full, line after line, and an error without its traceback."""
+    settings = "//*[@data-testid='log-settings-button']"
+    browser.press(settings)
+    wrap = "//*[@role='menuitem' and contains(translate(., 'W', 'w'), 'wrap')]"
+    # Airflow remembers it, and then offers the opposite.
+    browser.press(wrap if browser.see(wrap).text.startswith("Wrap") else settings)
+    browser.gone(wrap)
+    summary = f"//summary[contains(., {error!r})]"
+    browser.press(summary)
+    browser.gone(f"{summary}/following-sibling::*")
