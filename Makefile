@@ -6,10 +6,10 @@ CONSTRAINTS := constraints/airflow-3.3.txt
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo chaos cluster lint bench clean
+.PHONY: help test demo chaos cluster screenshots lint bench clean
 
 help:  ## Show the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 13
 
 test: $(READY)  ## Run all tests, against the simulator and a real Airflow (ARGS="-k name" narrows them)
 	$(BIN)/python -m pytest $(ARGS)
@@ -24,6 +24,9 @@ chaos: $(READY)  ## Disturb N random runs on a real scheduler and count rings (N
 CALLS ?= 400
 cluster: $(READY)  ## Call CALLS=400 customers with four tokens on a Celery cluster, kill a worker half way, count rings
 	$(BIN)/python dev/cluster.py --calls $(CALLS)
+
+screenshots: $(READY)  ## Take the pictures in docs/images anew, from a real Airflow in a headless Chromium
+	$(BIN)/python dev/screenshots.py
 
 lint: $(READY)  ## Check style and types
 	$(BIN)/ruff format --check .

@@ -36,7 +36,7 @@ class WolkvoxHook(BaseHook):
     - `country`, `timezone`: whose law and which clock decide when a customer may be called
     - `base_url`: another address to send to: a simulator's or a gateway's
     - `connect_timeout`, `total_timeout`: seconds; 10 and 60 if not given
-    - `test_with_token`: let the form's Test button ask `token_info` too; default false, since the button
+    - `authenticated_test`: let the form's Test button ask `token_info` too; default false, since the button
       works outside of every pool, so the token might be in use, and since it costs a request of the quota
     """
 
@@ -202,10 +202,10 @@ class WolkvoxHook(BaseHook):
         try:
             client = self.get_conn()
             client.check_reachable()
-            if not _is_true(self.extra("test_with_token")):
+            if not _is_true(self.extra("authenticated_test")):
                 return True, (
                     f"The fields are well-formed and {client.address} can be reached. The token was not tried: "
-                    "the extra test_with_token would."
+                    "the extra authenticated_test would."
                 )
             info = client.token_info()
         except (ValueError, WolkvoxError, AirflowException) as wrong:

@@ -29,3 +29,22 @@ def local_airflow(tmp_path_factory):
     settings.write_text(IMPATIENT)
     with LocalAirflow(home=home, env=quick_settings(home)) as airflow:
         yield airflow
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Skip the test where there is none."""
+    from browser import INSTALL, missing_commands
+
+    if missing := missing_commands():
+        pytest.skip(f"this machine has no {', no '.join(missing)}: as root, {INSTALL}")
+
+
+@pytest.fixture(scope="session")
+def browser(chromium):
+    """One browser window for all tests."""
+    # Not above: the tests that need no browser run where selenium is missing.
+    from browser import Browser
+
+    with Browser.running() as browser:
+        yield browser

@@ -126,7 +126,7 @@ def test_the_connect_timeout_ends_a_connection_that_does_not_come_about(connect,
 
 @pytest.mark.parametrize("blank", ["", "  ", None])
 def test_blank_extras_mean_the_defaults(connect, simulator, blank):
-    names = ("dial_prefix", "connect_timeout", "total_timeout", "country", "timezone", "test_with_token")
+    names = ("dial_prefix", "connect_timeout", "total_timeout", "country", "timezone", "authenticated_test")
     hook = connect(extra=dict.fromkeys(names, blank))
 
     hook.aux_call(AGENT, PHONE)
@@ -246,7 +246,7 @@ def test_the_button_says_that_the_server_is_reached_and_that_the_token_was_not_t
 
 @pytest.mark.parametrize("yes", [True, "true", "True", 1, "1", "yes", "on", " true "])
 def test_the_button_tries_the_token_if_the_connection_says_so(connect, simulator, yes):
-    well, message = connect(extra={"test_with_token": yes}).test_connection()
+    well, message = connect(extra={"authenticated_test": yes}).test_connection()
 
     assert well
     assert "accepts the token" in message
@@ -256,12 +256,12 @@ def test_the_button_tries_the_token_if_the_connection_says_so(connect, simulator
 
 @pytest.mark.parametrize("no", [False, "false", "False", 0, "0", "no", "off", "", None])
 def test_the_button_does_not_try_the_token_if_the_connection_says_no(connect, simulator, no):
-    assert connect(extra={"test_with_token": no}).test_connection()[0]
+    assert connect(extra={"authenticated_test": no}).test_connection()[0]
     assert simulator.stats().requests == 0
 
 
 def test_the_button_tells_a_token_that_wolkvox_refuses(connect, simulator):
-    well, message = connect(password="not-" + TOKEN, extra={"test_with_token": True}).test_connection()
+    well, message = connect(password="not-" + TOKEN, extra={"authenticated_test": True}).test_connection()
 
     assert not well
     assert "VALIDATE TOKEN" in message
@@ -290,7 +290,7 @@ def test_the_button_tells_an_address_where_no_tls_is_spoken(connect, simulator):
 @pytest.mark.parametrize("fault", ["drop_after_reading", "garbage", "garbage_body", "server_error", "redirect"])
 def test_the_button_tells_an_answer_that_is_none(connect, simulator, fault):
     simulator.fault(fault)
-    well, message = connect(extra={"test_with_token": True}).test_connection()
+    well, message = connect(extra={"authenticated_test": True}).test_connection()
 
     assert not well
     assert "outcome of token_info is unknown" in message
@@ -391,7 +391,7 @@ def test_the_form_has_a_widget_for_each_extra():
         "base_url",
         "connect_timeout",
         "total_timeout",
-        "test_with_token",
+        "authenticated_test",
     }
 
 

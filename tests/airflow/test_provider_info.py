@@ -27,7 +27,7 @@ EXTRAS = [
     "base_url",
     "connect_timeout",
     "total_timeout",
-    "test_with_token",
+    "authenticated_test",
 ]
 
 
@@ -330,7 +330,15 @@ def test_airflow_knows_the_forms_extras(known):
     assert all(widget.field["schema"]["title"] and widget.field["description"] for widget in ours.values())
     # None of them is asked for: each may be left empty.
     assert all("null" in widget.field["schema"]["type"] for widget in ours.values())
-    assert ours["extra__wolkvox__test_with_token"].field["value"] is False
+    assert ours["extra__wolkvox__authenticated_test"].field["value"] is False
+
+
+def test_airflow_takes_no_extra_for_a_secret_by_its_name():
+    from airflow.sdk.log import redact
+
+    # Its value would be shown as ***, and a switch that is off as one that is on.
+    shown = dict.fromkeys(EXTRAS, "shown")
+    assert redact(shown) == shown
 
 
 def test_airflow_knows_the_forms_labels_by_metadata_and_by_class_alike(known):
