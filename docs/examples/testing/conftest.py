@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 # --8<-- [start:settings]
+import atexit
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,13 +14,15 @@ from pathlib import Path
 import pytest
 
 DAGS = Path(__file__).resolve().parents[1] / "dags"
+HOME = tempfile.mkdtemp(prefix="airflow-of-tests-")
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 
 # Airflow reads these while it is imported, so they stand before any test is.
-os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-of-tests-")
+os.environ["AIRFLOW_HOME"] = HOME
 os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "True"
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(DAGS)
-os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{os.environ['AIRFLOW_HOME']}/airflow.db"
+os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{HOME}/airflow.db"
 sys.path.append(str(DAGS))
 
 
