@@ -50,7 +50,7 @@ def states(run) -> dict[str, str]:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda file: file.stem)
 def test_an_example_is_a_dag_of_its_files_name(example):
-    from airflow.sdk import DAG
+    from airflow.providers.common.compat.sdk import DAG
 
     module = load(example.stem)
     dag = getattr(module, example.stem)()
