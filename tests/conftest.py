@@ -1,4 +1,7 @@
-"""Airflow's surroundings for every test: settings of its own, a simulator, connections to it, a database."""
+"""Airflow's surroundings for every test: settings of its own, a simulator, connections to it, a database.
+
+The simulator and the connection `wolkvox_default` are those of our pytest plugin.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from samples import SERVER, TOKEN
@@ -38,22 +42,16 @@ os.environ |= {
 }
 
 
-def without_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxy or .netrc of the machine that runs the tests between a client and the simulator."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setenv("NETRC", os.devnull)
+@pytest.fixture
+def wolkvox_simulator_options() -> dict[str, Any]:
+    """A wolkvox whose one token is `TOKEN`."""
+    return {"tokens": [TOKEN]}
 
 
 @pytest.fixture
-def simulator(monkeypatch) -> Iterator:
-    """A wolkvox whose one token is `TOKEN`."""
-    from airflow_provider_wolkvox.simulator import Simulator
-
-    without_proxies(monkeypatch)
-    with Simulator(tokens=[TOKEN]) as running:
-        yield running
+def simulator(wolkvox_simulator) -> Any:
+    """The plugin's simulator, by the short name that most tests call it."""
+    return wolkvox_simulator
 
 
 @pytest.fixture
@@ -67,12 +65,6 @@ def set_connection(monkeypatch) -> Callable[..., str]:
         return conn_id
 
     return set_
-
-
-@pytest.fixture
-def wolkvox_connection(simulator, set_connection) -> str:
-    """The connection `wolkvox_default`, which leads to the simulator."""
-    return set_connection(extra={"base_url": simulator.base_url})
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ or on none is checked before, in `apis`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 from airflow_provider_wolkvox.simulator import replies
@@ -180,31 +180,36 @@ def recall(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Enve
 
 def edit_recall(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
     """Give the recalls that fit another date."""
-    wanted = _recall(operation, ask, "telephone", NEW_DATES)
-    if isinstance(wanted, Envelope):
-        return wanted
-    kept = operation.stations_kept
-    if not any(each.fits(wanted) for each in kept.recalls):
-        return operation.replies.recall_unknown
-    if manner.act:
-        kept.recalls[:] = [each.put_off(wanted.due) if each.fits(wanted) else each for each in kept.recalls]
-    return Envelope(200, None, replies.RECALL_EDITED)
+    done = Envelope(200, None, replies.RECALL_EDITED)
+    return _instead(operation, ask, manner, NEW_DATES, lambda each, wanted: [each.put_off(wanted.due)], done)
 
 
 def delete_recall(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
     """Take the recalls that fit away."""
-    wanted = _recall(operation, ask, "telephone", ())
+    return _instead(operation, ask, manner, (), lambda each, wanted: [], Envelope(200, None, replies.RECALL_DELETED))
+
+
+def _instead(
+    operation: Operation,
+    ask: Ask,
+    manner: Manner,
+    dates: Collection[str],
+    put: Callable[[Recall, Recall], list[Recall]],
+    done: Envelope,
+) -> Envelope:
+    """Put something else in the place of each recall that fits what is asked for."""
+    wanted = _recall(operation, ask, "telephone", dates)
     if isinstance(wanted, Envelope):
         return wanted
-    kept = operation.stations_kept
-    if not any(each.fits(wanted) for each in kept.recalls):
+    recalls = operation.stations_kept.recalls
+    if not any(each.fits(wanted) for each in recalls):
         return operation.replies.recall_unknown
     if manner.act:
-        kept.recalls[:] = [each for each in kept.recalls if not each.fits(wanted)]
-    return Envelope(200, None, replies.RECALL_DELETED)
+        recalls[:] = [kept for each in recalls for kept in (put(each, wanted) if each.fits(wanted) else [each])]
+    return done
 
 
-def _recall(operation: Operation, ask: Ask, telephone: str, dates: Iterable[str]) -> Recall | Envelope:
+def _recall(operation: Operation, ask: Ask, telephone: str, dates: Collection[str]) -> Recall | Envelope:
     """Return the recall that is asked for, or what is wrong with it. One without dates is due whenever."""
     given = ask.parameters
     if not operation.knows_campaign(given["id_camp"]):

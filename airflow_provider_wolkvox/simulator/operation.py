@@ -273,6 +273,14 @@ class Operation:
     def _tally(self, name: str) -> _Tally:
         return self._tallies.setdefault(name, _Tally())
 
+    def add_token(self, token: Token) -> None:
+        """Add a token; `ValueError` for an empty one or one there is already."""
+        with self._changed:
+            if not token.text or token.text in self._tokens:
+                raise ValueError("a token can't be empty, nor be added twice")
+            self._tokens[token.text] = token
+            self._note_change()
+
     # The quota
 
     def quota_left(self, token: Token) -> int:
@@ -633,7 +641,8 @@ class Operation:
     @property
     def tokens(self) -> tuple[Token, ...]:
         """The operation's tokens."""
-        return tuple(self._tokens.values())
+        with self.lock:
+            return tuple(self._tokens.values())
 
     @property
     def agents(self) -> tuple[Agent, ...]:

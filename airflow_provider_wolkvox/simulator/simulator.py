@@ -99,7 +99,7 @@ class Simulator:
         log: Callable[[str], None] | None = None,
     ) -> None:
         if tokens is None:
-            tokens = [Token(f"demo-{secrets.token_hex(8)}", description="demo")]
+            tokens = [_random_token()]
         self._operation = Operation(
             tokens=[Token(token) if isinstance(token, str) else token for token in tokens],
             agents=[
@@ -176,6 +176,15 @@ class Simulator:
     def tokens(self) -> tuple[str, ...]:
         """All tokens of the operation."""
         return tuple(token.text for token in self._operation.tokens)
+
+    def add_token(self, token: str | Token | None = None) -> str:
+        """Add a token to the operation, by default one made at random, and return its text.
+
+        `ValueError` for an empty one or one there is already.
+        """
+        added = _random_token() if token is None else Token(token) if isinstance(token, str) else token
+        self._operation.add_token(added)
+        return added.text
 
     # What happened
 
@@ -508,3 +517,7 @@ class Simulator:
     def clear_faults(self) -> None:
         """Disarm every fault; one that is being suffered goes on."""
         self._faults.clear()
+
+
+def _random_token() -> Token:
+    return Token(f"demo-{secrets.token_hex(8)}", description="demo")

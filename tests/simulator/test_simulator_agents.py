@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import http.client
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 import pytest
+from simulator_testing import NOON
 
 from airflow_provider_wolkvox.simulator import (
     ActivityCode,
@@ -24,7 +25,6 @@ AGENT = "10001"
 PHONE = "573001234567"
 OTHER = "573007654321"
 CAMPAIGN = "40001"
-NOON = datetime(2026, 3, 2, 12, tzinfo=timezone(timedelta(hours=-5)))
 CODES = {"cod_act": "101", "cod_act_2": "102"}
 RECALL = {"id_camp": CAMPAIGN, "id_customer": "c0", "recall_style": "auto"}
 SCHEDULE = {**RECALL, "telefono": PHONE, "rellamada": "20260303090000"}
@@ -48,19 +48,6 @@ NEEDED = {
 }
 METHODS = {"edit_recall": "PUT", "delete_recall": "DELETE"}
 IN_A_CALL = ("hang", "hold", "mute", "dtmf", "transfer", "hang_type_ready")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOON.timestamp()
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
-from conftest import Caller
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from simulator_testing import Caller
 
 from airflow_provider_wolkvox.simulator import CallResult, Simulator
 

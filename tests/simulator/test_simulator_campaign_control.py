@@ -15,19 +15,6 @@ from airflow_provider_wolkvox.simulator import CallResult, CampaignError, Envelo
 CAMPAIGN = "40001"
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_772_470_800.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
 @pytest.fixture
 def sim(clock) -> Iterator[Simulator]:
     with Simulator(clock=clock) as running:

@@ -12,25 +12,12 @@ from urllib.parse import urlencode
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from simulator_testing import NOON, Clock
 
 from airflow_provider_wolkvox.simulator import Agent, CallResult, Simulator
 
 CAMPAIGN = "40001"
-NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LONG = 86_400
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOON.timestamp()
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, timedelta, timezone
 from urllib.parse import urlencode
 
 import pytest
+from simulator_testing import NOON
 
 from airflow_provider_wolkvox.simulator import (
     ActivityCode,
@@ -23,24 +24,10 @@ from airflow_provider_wolkvox.simulator import (
 )
 
 BOGOTA = timezone(timedelta(hours=-5))
-NOON = datetime(2026, 3, 2, 12, tzinfo=BOGOTA)
 CAMPAIGN = "40001"
 EMPTY = {"code": "404", "error": "Not Found", "msg": "Validate dates entered"}
 UNKNOWN = {"code": "404", "error": "Not Found", "msg": "Campaign_id 99999 does not exist in your operation."}
 SOLD = CallResult.of("ANSWER", ring_seconds=5, talk_seconds=10, acw_seconds=20, hang_up="agent", cod_act="101")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOON.timestamp()
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

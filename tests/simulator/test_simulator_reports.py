@@ -11,11 +11,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from simulator_testing import NOON
 
 from airflow_provider_wolkvox.simulator import (
     Agent,
@@ -29,22 +30,8 @@ from airflow_provider_wolkvox.simulator import (
 )
 
 PHONE = "573001234567"
-NOON = datetime(2026, 3, 2, 12, tzinfo=timezone(timedelta(hours=-5)))
 EMPTY = {"code": "404", "error": "Not Found", "msg": "Validate dates entered"}
 ALL = ("cdr_1", "cdr_5", "agent_2", "calls_last_10")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOON.timestamp()
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -1,0 +1,141 @@
+"""Every file in example_dags/, tested as its user would: the plugin's fixtures, `dag.test()`, and counted rings."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from airflow_provider_wolkvox.simulator import CatchingUpClock
+
+pytestmark = [pytest.mark.usefixtures("migrated_database", "own_sigterm"), pytest.mark.timeout(240)]
+
+EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "example_dags").glob("*.py"))
+CAMPAIGN = "32841"
+AREAS = ("north", "south", "east", "west")
+
+
+def load(name: str) -> ModuleType:
+    """Import an example from Airflow's DAG folder: `dag.test()` on 3.3 wants its file there."""
+    [example] = [file for file in EXAMPLES if file.stem == name]
+    file = shutil.copy(example, os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
+    spec = importlib.util.spec_from_file_location(name, file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def dag_of():
+    """Return an example's DAG by its file's name, with sensors that look every second."""
+
+    def of(name: str):
+        dag = getattr(load(name), name)()
+        for task in dag.tasks:
+            if hasattr(task, "poke_interval"):
+                task.poke_interval = 1.0
+        return dag
+
+    return of
+
+
+def states(run) -> dict[str, str]:
+    return {f"{ti.task_id}[{ti.map_index}]": str(ti.state) for ti in run.get_task_instances()}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda file: file.stem)
+def test_an_example_is_a_dag_of_its_files_name(example):
+    from airflow.providers.common.compat.sdk import DAG
+
+    module = load(example.stem)
+    dag = getattr(module, example.stem)()
+    assert isinstance(dag, DAG)
+    assert dag.dag_id == example.stem
+    assert dag.tasks
+    assert (module.__doc__ or "").strip()
+
+
+RUN_BELOW = {"wolkvox_aux_call", "wolkvox_callbacks_by_token", "wolkvox_retry_after_campaign"}
+
+
+def test_every_example_that_rings_phones_is_run_here():
+    from airflow_provider_wolkvox.operators.aux_call import CallingOperator
+
+    def rings(task) -> bool:
+        return issubclass(getattr(task, "operator_class", type(task)), CallingOperator)
+
+    ringing = {
+        example.stem for example in EXAMPLES if any(map(rings, getattr(load(example.stem), example.stem)().tasks))
+    }
+    assert ringing == RUN_BELOW
+
+
+def test_one_and_three_customers_are_rung_once_each(wolkvox_simulator, wolkvox_connection, dag_of):
+    run = dag_of("wolkvox_aux_call").test()
+    assert run.state == "success", states(run)
+    assert wolkvox_simulator.rings == {f"300555010{n}": 1 for n in (1, 2, 3, 4)}
+    assert {call.agent_id for call in wolkvox_simulator.calls} == {"10001", "10002", "10003", "10004"}
+    assert wolkvox_simulator.stats().greatest_simultaneous == 1
+
+
+def test_a_lost_answer_fails_the_run_and_rings_nobody_twice(wolkvox_simulator, wolkvox_connection, dag_of):
+    wolkvox_simulator.fault("drop_after_ringing", phone="3005550103")
+    run = dag_of("wolkvox_aux_call").test()
+    assert run.state == "failed"
+    assert [task for task, state in states(run).items() if state == "failed"] == ["call_three_customers[1]"]
+    assert wolkvox_simulator.rings == {f"300555010{n}": 1 for n in (1, 2, 3, 4)}
+
+
+def test_each_token_rings_the_customers_of_its_own_connection(wolkvox_simulator, wolkvox_connect, dag_of):
+    callbacks = [
+        {
+            "wolkvox_conn_id": wolkvox_connect(f"wolkvox_{area}"),
+            "agent_id": "10001",
+            "customer_phone": f"300555{n}{k}00",
+        }
+        for n, area in enumerate(AREAS)
+        for k in range(3)
+    ]
+    run = dag_of("wolkvox_callbacks_by_token").test(run_conf={"callbacks": callbacks})
+    assert run.state == "success", states(run)
+    assert wolkvox_simulator.rings == {callback["customer_phone"]: 1 for callback in callbacks}
+    assert [wolkvox_simulator.stats(token).requests for token in wolkvox_simulator.tokens] == [3, 3, 3, 3]
+
+
+class TestAfterACampaign:
+    @pytest.fixture
+    def wolkvox_simulator_options(self):
+        """Four hours ago, and back to now within seconds: time enough for a campaign."""
+        return {"clock": CatchingUpClock(behind=4 * 3600, speed=4000)}
+
+    @pytest.fixture
+    def sensors_on_sqlite(self, monkeypatch):
+        """Airflow 2.11 looks at the executor's name before it runs a sensor again, and wants this one with SQLite."""
+        from airflow import __version__
+
+        if __version__.startswith("2."):
+            monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "SequentialExecutor")
+
+    def test_each_customer_who_hung_up_early_is_rung_once_by_the_agent_who_had_the_call(
+        self, sensors_on_sqlite, wolkvox_simulator, wolkvox_connection, dag_of
+    ):
+        customers = [{"customer_id": str(n), "tel1": f"30055506{n:02}"} for n in range(20)]
+        wolkvox_simulator.add_campaign(CAMPAIGN, records=customers, seed=20261122, started=True)
+        assert wolkvox_simulator.wait_for(lambda sim: sim.campaign(CAMPAIGN).finished, timeout=30)
+
+        run = dag_of("wolkvox_retry_after_campaign").test()
+
+        assert run.state == "success", states(run)
+        lost = {
+            dial.phone: dial.agent_id
+            for dial in wolkvox_simulator.campaign(CAMPAIGN).cut.values()
+            if dial.what.result == "ANSWER" and dial.what.hang_up == "customer" and dial.what.talk_seconds < 30
+        }
+        assert lost
+        assert wolkvox_simulator.rings == Counter(lost.keys())
+        assert {call.phone: call.agent_id for call in wolkvox_simulator.calls} == lost
