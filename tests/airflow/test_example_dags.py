@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from airflow_provider_wolkvox.simulator import CatchingUpClock
+from airflow_provider_wolkvox.simulator import CallResult, CatchingUpClock
 
 pytestmark = [pytest.mark.usefixtures("migrated_database", "own_sigterm"), pytest.mark.timeout(240)]
 
@@ -60,11 +60,16 @@ def test_an_example_is_a_dag_of_its_files_name(example):
     assert (module.__doc__ or "").strip()
 
 
-RUN_BELOW = {"wolkvox_aux_call", "wolkvox_callbacks_by_token", "wolkvox_retry_after_campaign"}
+RUN_BELOW = {
+    "wolkvox_agent_station",
+    "wolkvox_aux_call",
+    "wolkvox_callbacks_by_token",
+    "wolkvox_retry_after_campaign",
+}
 
 
 def test_every_example_that_rings_phones_is_run_here():
-    from airflow_provider_wolkvox.operators.aux_call import CallingOperator
+    from airflow_provider_wolkvox.operators.calling import CallingOperator
 
     def rings(task) -> bool:
         return issubclass(getattr(task, "operator_class", type(task)), CallingOperator)
@@ -105,6 +110,23 @@ def test_each_token_rings_the_customers_of_its_own_connection(wolkvox_simulator,
     assert run.state == "success", states(run)
     assert wolkvox_simulator.rings == {callback["customer_phone"]: 1 for callback in callbacks}
     assert [wolkvox_simulator.stats(token).requests for token in wolkvox_simulator.tokens] == [3, 3, 3, 3]
+
+
+class TestAtAStation:
+    @pytest.fixture
+    def wolkvox_simulator_options(self):
+        """A customer who answers at once and talks until the agent hangs up."""
+        return {"call_results": CallResult.of("ANSWER", ring_seconds=0, talk_seconds=3600)}
+
+    def test_a_customer_is_rung_once_and_no_recall_is_left(self, wolkvox_simulator, wolkvox_connection, dag_of):
+        wolkvox_simulator.add_campaign("40001", records=[{"customer_id": "c0", "tel1": "3005550801"}])
+
+        run = dag_of("wolkvox_agent_station").test()
+
+        assert run.state == "success", states(run)
+        assert wolkvox_simulator.rings == {"3005550801": 1}
+        assert wolkvox_simulator.station("10001").status == "2"
+        assert not wolkvox_simulator.recalls
 
 
 class TestAfterACampaign:
