@@ -36,7 +36,7 @@ bench: $(READY)  ## Print the benchmarks' tables
 	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 docs: $(DOCS_READY)  ## Build the documentation into site/; warnings and requests to other hosts are errors
-	$(DOCS_VENV)/bin/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet --strict
 
 clean:  ## Remove the virtual environments, the demo's Airflow and the built documentation
 	rm -rf $(VENV) $(DOCS_VENV) site .airflow-demo
@@ -52,5 +52,5 @@ $(READY): pyproject.toml $(CONSTRAINTS)
 $(DOCS_READY): constraints/docs.txt
 	$(PYTHON) -m venv $(DOCS_VENV)
 	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints/docs.txt \
-		mkdocs mkdocs-material 'mkdocstrings[python]'
+		mkdocs mkdocs-material 'mkdocstrings[python]' ruff
 	@touch $@
