@@ -1,7 +1,8 @@
 """What `mkdocs build` does besides (see `hooks` in mkdocs.yml).
 
 It refuses pages that ask another host for anything: a reader of the documentation tells nobody of it, and it looks the
-same without a network. And it lets docstrings tell of `pool`, which is Airflow's own argument with a default of ours.
+same without a network. And it takes docstrings as they are: they may tell of `pool`, which is Airflow's own argument with
+a default of ours, and end a sentence with `::` before code.
 """
 
 from __future__ import annotations
@@ -76,6 +77,16 @@ def on_startup(**given: Any) -> None:
     """Take no offence at docstrings that tell of `pool`, which reaches Airflow through `**kwargs`."""
     of_pool = re.compile(r"(Parameter 'pool' does not appear|No matching parameter for 'pool')")
     logging.getLogger("mkdocs.plugins.griffe").addFilter(lambda record: not of_pool.search(record.getMessage()))
+
+
+def on_page_content(html: str, **given: Any) -> str:
+    """Show one colon where reStructuredText has two."""
+    return html.replace("::</p>", ":</p>")
+
+
+def on_post_page(output: str, page: Any, **given: Any) -> str:
+    """Tell browsers, readers aloud and searches which pages are in Spanish."""
+    return output.replace('<html lang="en"', '<html lang="es"', 1) if page.file.src_uri.startswith("es/") else output
 
 
 def on_post_build(config: Any) -> None:
