@@ -51,6 +51,5 @@ $(READY): pyproject.toml $(CONSTRAINTS)
 # An environment of its own: what builds pages needs no Airflow, and is there in seconds.
 $(DOCS_READY): constraints/docs.txt
 	$(PYTHON) -m venv $(DOCS_VENV)
-	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints/docs.txt \
-		mkdocs mkdocs-material 'mkdocstrings[python]' ruff
+	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement constraints/docs.txt
 	@touch $@

@@ -1,8 +1,8 @@
 """What `mkdocs build` does besides (see `hooks` in mkdocs.yml).
 
 It refuses pages that ask another host for anything: a reader of the documentation tells nobody of it, and it looks the
-same without a network. And it takes docstrings as they are: they may tell of `pool`, which is Airflow's own argument with
-a default of ours, and end a sentence with `::` before code.
+same without a network. And it takes docstrings as they are: they may tell of `pool`, which is Airflow's own argument
+with a default of ours, and end a sentence with `::` before code.
 """
 
 from __future__ import annotations

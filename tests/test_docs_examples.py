@@ -52,15 +52,8 @@ def http_connection(simulator, monkeypatch) -> None:
 
 
 def test_every_example_file_is_run_here():
-    assert {file.stem for file in EXAMPLES.glob("*.py")} == {
-        "after_moving",
-        "batch",
-        "before_http_operator",
-        "before_python_task",
-        "calling_hours",
-        "client",
-        "own_lane",
-    }
+    tests = Path(__file__).read_text()
+    assert [file.stem for file in EXAMPLES.glob("*.py") if f'"{file.stem}"' not in tests] == []
 
 
 # Moving to the provider
