@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 from samples import SERVER, TOKEN
 
-from airflow_provider_wolkvox.simulator import Simulator
-
 CHECKOUT = Path(__file__).resolve().parents[1]
 EXAMPLES = CHECKOUT / "docs" / "examples"
 sys.path.append(str(CHECKOUT / "tests" / "airflow"))
@@ -190,17 +188,14 @@ def test_two_connections_with_one_token_share_the_lane_that_the_page_gives_them(
         ("drop_after_ringing", "Do not simply call again: The outcome of aux_call is unknown", 1),
     ],
 )
-def test_the_client_of_the_page_says_what_happened(monkeypatch, capsys, fault, said, rings):
-    from conftest import without_proxies
+def test_the_client_of_the_page_says_what_happened(simulator, capsys, fault, said, rings):
+    if fault:
+        simulator.fault(fault)
 
-    without_proxies(monkeypatch)
-    with Simulator(tokens=[TOKEN]) as simulator:
-        if fault:
-            simulator.fault(fault)
-        load("client").call_back(TOKEN, base_url=simulator.base_url)
+    load("client").call_back(TOKEN, base_url=simulator.base_url)
 
-        assert capsys.readouterr().out.startswith(said)
-        assert simulator.rings[PHONE] == rings
+    assert capsys.readouterr().out.startswith(said)
+    assert simulator.rings[PHONE] == rings
 
 
 def test_the_page_names_the_server_that_the_samples_use():
