@@ -91,7 +91,7 @@ class Messages(ast.NodeVisitor):
 
     def _visit_text(self, node: ast.expr) -> None:
         template = template_of(node)
-        if template is not None:
+        if template is not None and "{{" not in template:  # else Jinja's
             words = [word for word in template.split() if re.search(r"[^\W\d_]{2}", word)]
             fewest = FEWEST_WORDS_RAISED if self._raised else FEWEST_WORDS
             if len(words) >= fewest and (self._raised or not self._only_raised):
