@@ -1,12 +1,13 @@
 """What `mkdocs build` does besides (see `hooks` in mkdocs.yml).
 
 It refuses pages that ask another host for anything: a reader of the documentation tells nobody of it, and it looks the
-same without a network. And it takes docstrings as they are: they may tell of `pool`, which is Airflow's own argument
-with a default of ours, and end a sentence with `::` before code.
+same without a network. And it takes docstrings as they are: they may tell of what a base class takes (or Airflow's own
+does, as `pool`, of which the default is ours), and end a sentence with `::` before code.
 """
 
 from __future__ import annotations
 
+import ast
 import logging
 import re
 from html.parser import HTMLParser
@@ -74,9 +75,26 @@ def outside_requests(name: str, text: str) -> list[str]:
 
 
 def on_startup(**given: Any) -> None:
-    """Take no offence at docstrings that tell of `pool`, which reaches Airflow through `**kwargs`."""
-    of_pool = re.compile(r"(Parameter 'pool' does not appear|No matching parameter for 'pool')")
-    logging.getLogger("mkdocs.plugins.griffe").addFilter(lambda record: not of_pool.search(record.getMessage()))
+    """Take no offence at docstrings that tell of an argument which goes up to a base class through `**kwargs`."""
+    package = Path(__file__).resolve().parents[1] / "airflow_provider_wolkvox"
+    known = {"pool"}.union(*map(arguments_of_classes, package.rglob("*.py")))
+    about = re.compile(r"(?:Parameter|No matching parameter for) '(\w+)'")
+
+    def tells(record: logging.LogRecord) -> bool:
+        unmatched = about.search(record.getMessage())
+        return unmatched is None or unmatched[1] not in known
+
+    logging.getLogger("mkdocs.plugins.griffe").addFilter(tells)
+
+
+def arguments_of_classes(file: Path) -> set[str]:
+    """Return what any class of a module takes as an argument by name."""
+    inits = (
+        node
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__"
+    )
+    return {argument.arg for init in inits for argument in (*init.args.args, *init.args.kwonlyargs)}
 
 
 def on_page_content(html: str, **given: Any) -> str:
