@@ -99,6 +99,13 @@ def test_commands_on_a_page_are_commands_of_ours(page):
                 parser.parse_args(words)
 
 
+@pytest.mark.parametrize("page", FRONT_PAGES, ids=name_of)
+def test_links_of_a_front_page_lead_to_files(page):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+    assert len(links) > 10
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
 # Tables
 
 
