@@ -99,6 +99,11 @@ def test_commands_on_a_page_are_commands_of_ours(page):
                 parser.parse_args(words)
 
 
+def test_every_example_dag_has_its_place_on_the_page_of_examples():
+    shown = {path for path, _ in _INCLUDE.findall((DOCS / "example-dags.md").read_text())}
+    assert shown == {f"example_dags/{file.name}" for file in (CHECKOUT / "example_dags").glob("*.py")}
+
+
 @pytest.mark.parametrize("page", FRONT_PAGES, ids=name_of)
 def test_links_of_a_front_page_lead_to_files(page):
     links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
