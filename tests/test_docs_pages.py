@@ -21,7 +21,7 @@ PACKAGE = CHECKOUT / "airflow_provider_wolkvox"
 FRONT_PAGES = [CHECKOUT / "README.md", DOCS / "es" / "README.md"]
 PAGES = [*FRONT_PAGES, *sorted(set(DOCS.rglob("*.md")) - set(FRONT_PAGES))]
 # Each is run: the DAGs on a real scheduler, the rest by test_docs_examples.
-RUN = [*sorted((CHECKOUT / "example_dags").glob("*.py")), *sorted((DOCS / "examples").glob("*.py"))]
+RUN = [*sorted((CHECKOUT / "example_dags").glob("*.py")), *sorted((DOCS / "examples").rglob("*.py"))]
 
 sys.path.append(str(CHECKOUT / "dev"))
 
