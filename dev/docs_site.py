@@ -98,8 +98,8 @@ def arguments_of_classes(file: Path) -> set[str]:
 
 
 def on_page_content(html: str, **given: Any) -> str:
-    """Show one colon where reStructuredText has two."""
-    return html.replace("::</p>", ":</p>")
+    """Show one colon, or none, where reStructuredText has two."""
+    return html.replace("<p>::</p>", "").replace("::</p>", ":</p>")
 
 
 def on_post_page(output: str, page: Any, **given: Any) -> str:
