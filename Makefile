@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints/airflow-3.3.txt
 READY := $(VENV)/.ready
+DOCS_VENV := .venv-docs
+DOCS_READY := $(DOCS_VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo chaos cluster screenshots lint bench clean
+.PHONY: help test demo chaos cluster screenshots lint bench docs clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 13
@@ -36,12 +38,21 @@ lint: $(READY)  ## Check style and types
 bench: $(READY)  ## Print the benchmarks' tables
 	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
-clean:  ## Remove the virtual environment and the demo's Airflow
-	rm -rf $(VENV) .airflow-demo
+docs: $(DOCS_READY)  ## Build the documentation into site/; warnings and requests to other hosts are errors
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet --strict
+
+clean:  ## Remove the virtual environments, the demo's Airflow and the built documentation
+	rm -rf $(VENV) $(DOCS_VENV) site .airflow-demo
 
 $(READY): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one with make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable '.[dev,cluster]'
+	@touch $@
+
+# An environment of its own: what builds pages needs no Airflow, and is there in seconds.
+$(DOCS_READY): constraints/docs.txt
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement constraints/docs.txt
 	@touch $@

@@ -5,6 +5,7 @@ The pool `wolkvox_default` must exist: `airflow wolkvox sync-pools`.
 
 from __future__ import annotations
 
+# --8<-- [start:dag]
 import pendulum
 from airflow.providers.common.compat.sdk import dag, task
 
@@ -34,3 +35,4 @@ def wolkvox_aux_call():
 
 
 wolkvox_aux_call()
+# --8<-- [end:dag]

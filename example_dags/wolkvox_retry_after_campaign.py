@@ -29,14 +29,6 @@ RULES = Rules(shorter_than=30, hung_up_by="customer", max_attempts=2, within=tim
     tags=["wolkvox"],
 )
 def wolkvox_retry_after_campaign():
-    finished = CampaignFinishedSensor(task_id="finished", campaign_id=CAMPAIGN, timeout=timedelta(hours=2))
-    callbacks = CampaignCallbacksOperator(
-        task_id="callbacks", campaign_id=CAMPAIGN, since=timedelta(hours=12), rules=RULES
-    )
-    calls = AuxCallOperator.partial(task_id="call", retries=2).expand_kwargs(callbacks.output)
-    # All done: the outcomes of the calls that were made count, even if one was not.
-    outcomes = CallOutcomeSensor(task_id="outcomes", conn_id=calls.output, trigger_rule="all_done")
-
     @task
     def summary(skips: dict[str, int], results: list[dict]) -> dict[str, dict[str, int]]:
         """Count what became of the callbacks, and why the other customers were not called back."""
@@ -46,7 +38,16 @@ def wolkvox_retry_after_campaign():
     def all_called() -> None:
         """Fail with a call that failed, and the run with it: its other last task runs whatever became of the calls."""
 
+    # --8<-- [start:chain]
+    finished = CampaignFinishedSensor(task_id="finished", campaign_id=CAMPAIGN, timeout=timedelta(hours=2))
+    callbacks = CampaignCallbacksOperator(
+        task_id="callbacks", campaign_id=CAMPAIGN, since=timedelta(hours=12), rules=RULES
+    )
+    calls = AuxCallOperator.partial(task_id="call", retries=2).expand_kwargs(callbacks.output)
+    # All done: the outcomes of the calls that were made count, even if one was not.
+    outcomes = CallOutcomeSensor(task_id="outcomes", conn_id=calls.output, trigger_rule="all_done")
     finished >> callbacks
+    # --8<-- [end:chain]
     calls >> all_called()
     summary(callbacks.output["skips"], outcomes.output)
 
