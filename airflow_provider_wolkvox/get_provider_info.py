@@ -52,6 +52,12 @@ def get_provider_info() -> dict[str, Any]:
                 ],
             }
         ],
+        "task-decorators": [
+            {
+                "name": "wolkvox_call",
+                "class-name": "airflow_provider_wolkvox.decorators.wolkvox_call.wolkvox_call_task",
+            }
+        ],
         # Read by Airflow from 3.2; before, it reads nothing of it and the command is
         # `python -m airflow_provider_wolkvox`.
         "cli": ["airflow_provider_wolkvox.cli.get_wolkvox_cli_commands"],
