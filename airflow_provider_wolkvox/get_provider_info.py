@@ -8,6 +8,13 @@ from airflow_provider_wolkvox import __version__
 
 _OPTIONAL_TEXT = {"type": ["string", "null"]}
 _OPTIONAL_SECONDS = {"type": ["number", "null"], "exclusiveMinimum": 0}
+_ASSETS = [
+    {
+        "schemes": ["wolkvox"],
+        "handler": "airflow_provider_wolkvox.assets.sanitize_uri",
+        "to_openlineage_converter": "airflow_provider_wolkvox.assets.convert_asset_to_openlineage",
+    }
+]
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -58,6 +65,10 @@ def get_provider_info() -> dict[str, Any]:
                 "class-name": "airflow_provider_wolkvox.decorators.wolkvox_call.wolkvox_call_task",
             }
         ],
+        "extra-links": ["airflow_provider_wolkvox.links.WolkvoxManagerLink"],
+        "asset-uris": _ASSETS,
+        # What 2.11 calls them.
+        "dataset-uris": _ASSETS,
         # Read by Airflow from 3.2; before, it reads nothing of it and the command is
         # `python -m airflow_provider_wolkvox`.
         "cli": ["airflow_provider_wolkvox.cli.get_wolkvox_cli_commands"],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
+from airflow_provider_wolkvox.assets import own_assets, server_uri, tell
 from airflow_provider_wolkvox.batch import Agent, Batch, Call, Flag, Limits, Made, Outcome, PutOff, Stop, in_words
 from airflow_provider_wolkvox.calling.lateness import instant
 from airflow_provider_wolkvox.calling.phone import same_customer_key
@@ -20,7 +21,7 @@ from airflow_provider_wolkvox.operators.calling import CallingOperator
 from airflow_provider_wolkvox.operators.once import can_pause, pause_until, require_timedelta, why_too_late
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Asset, Context
 
     from airflow_provider_wolkvox.calling.hours import Hours
     from airflow_provider_wolkvox.ledger import Entry
@@ -46,7 +47,8 @@ class AuxCallBatchOperator(CallingOperator):
     Who stands in the list twice, is no number, or has no agent is skipped with that reason. The result tells of each
     call, in the list's order: `index`, `agent_id`, `customer_phone` (masked), `state` (`accepted`, `refused`,
     `unknown`, `skipped`, `not_sent`, `left`), `conn_id`, `reason`, `at`. XCom `summary` counts them; XCom `left` holds
-    the calls that were not reached, ready for the next batch.
+    the calls that were not reached, ready for the next batch. With `outlets=[batch_called("0042", "evening")]` (see
+    `assets`) other DAGs can be scheduled on it, and find the summary in the event's `extra`.
 
     The quota used up, a bad token and maintenance end the batch, and so does a connection that does not come about.
 
@@ -131,6 +133,7 @@ class AuxCallBatchOperator(CallingOperator):
             calls, skipped = self._checked(datetime.now(UTC))
             # A connection that cannot be right is no call's fault.
             self.hook.get_conn()
+            assets = own_assets(self.outlets, f"{server_uri(self.hook.connection.host)}/batches/")
             world = _World(self, context)
             known = world.known(calls)
         batch = Batch(
@@ -145,7 +148,7 @@ class AuxCallBatchOperator(CallingOperator):
             # What has ended on purpose does not go on after a pause.
             self._look_up(batch, world, pausing=not batch.ended_because)
         try:
-            result = self._tell(batch, context)
+            result = self._tell(batch, assets, context)
         finally:
             # Whatever kept it from being told.
             if stop:
@@ -247,7 +250,7 @@ class AuxCallBatchOperator(CallingOperator):
             self.log.info("No report shows %d calls yet. Looking again in %s.", len(waiting), self.look_up_every)
             pause_until(now + self.look_up_every)
 
-    def _tell(self, batch: Batch, context: Context) -> list[dict[str, Any]] | str:
+    def _tell(self, batch: Batch, assets: list[Asset], context: Context) -> list[dict[str, Any]] | str:
         summary = {
             **batch.counts,
             "calls": len(batch.calls),
@@ -266,6 +269,8 @@ class AuxCallBatchOperator(CallingOperator):
             for call in batch.calls
         ]
         self.log.info("%s%s.", _counted(batch), f": {batch.ended_because}" if batch.ended_because else "")
+        self.made = batch.counts[Made.ACCEPTED.value]
+        tell(assets, summary, context)
         if self.do_xcom_push:
             left = [_asked_for(call) for call in batch.calls if call not in batch.outcomes]
             context["ti"].xcom_push(key="summary", value=summary)

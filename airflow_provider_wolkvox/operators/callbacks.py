@@ -17,6 +17,7 @@ from airflow_provider_wolkvox.operators.once import due
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_wolkvox.calling.callbacks import Plan, Rules
 
@@ -61,6 +62,9 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
     template_fields: Sequence[str] = ("campaign_id", "since", "until", "plan_path", "wolkvox_conn_id")
     ui_color = "#e7eef3"
 
+    chosen: int | None = None
+    """How many callbacks the running task has chosen; None before it has."""
+
     def __init__(
         self,
         *,
@@ -93,12 +97,19 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
         with self.hook.failing(repeatable=True):
             plan = self._plan(datetime.now(UTC), context)
         counts = {reason.value: count for reason, count in plan.counts.items()}
+        self.chosen = len(plan.callbacks)
         self.log.info("%d callbacks. Not called back: %s.", len(plan.callbacks), _in_words(counts))
         if self.plan_path:
             self._write(plan)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="skips", value=counts)
         return [{"agent_id": callback.agent_id, "customer_phone": callback.phone} for callback in plan.callbacks]
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Tell OpenLineage of which campaign callbacks were chosen."""
+        from airflow_provider_wolkvox.lineage import callbacks_of, campaign, lineage_of
+
+        return lineage_of(self, reads=[campaign(self.campaign_id)], writes={callbacks_of(self): self.chosen})
 
     def _since(self, context: Context) -> datetime:
         if not isinstance(self.since, timedelta):

@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_wolkvox.calling.lateness import instant
 from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION, refuse_unknown_hours
 from airflow_provider_wolkvox.lane import require_lane
+from airflow_provider_wolkvox.links import WolkvoxManagerLink
 from airflow_provider_wolkvox.operators.once import (
     OnceOperator,
     Request,
@@ -27,6 +28,7 @@ from airflow_provider_wolkvox.operators.once import (
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_wolkvox.api import AgentCall, ReportedCall
     from airflow_provider_wolkvox.calling.hours import Hours
@@ -47,6 +49,10 @@ class CallingOperator(OnceOperator):
 
     api: ClassVar[str] = "aux_call"
     """The API that makes the call, which decides how reports show it."""
+
+    operator_extra_links = (WolkvoxManagerLink(),)
+    made: int | None = None
+    """How many calls the running task has made; None if that is not known."""
 
     # The vendor recommends at most one request for reports every five minutes [doc].
     look_up_every: ClassVar[timedelta] = timedelta(minutes=5)
@@ -89,6 +95,12 @@ class CallingOperator(OnceOperator):
             require_timedelta(arguments["look_up_timeout"], "look_up_timeout")
         if arguments.get("call_before") is not None:
             refuse_literals(arguments, {"call_before": lambda given: instant(given, "call_before")})
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Tell OpenLineage of the calls, and of the callbacks behind them."""
+        from airflow_provider_wolkvox.lineage import lineage_of_calls
+
+        return lineage_of_calls(self, self.made)
 
     def find_call(self, agent_id: str, customer_phone: str | int, sent_at: datetime) -> ReportedCall | None:
         """Look in wolkvox's reports for a call whose answer nobody saw; None if none shows it, or none can be read."""
@@ -151,6 +163,7 @@ class SingleCallOperator(CallingOperator):
         """Make the call unless it was made already; push `conn_id` and return it."""
         require_lane(self, context)
         conn_id = self.once(self._request(), context).conn_id
+        self.made = 1
         if self.do_xcom_push:
             context["ti"].xcom_push(key="conn_id", value=conn_id)
         return conn_id

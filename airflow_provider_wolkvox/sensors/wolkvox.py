@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseSensorOperator, PokeReturnValue
 
+from airflow_provider_wolkvox.assets import campaign_finished, own_assets, tell
 from airflow_provider_wolkvox.calling.lateness import instant
 from airflow_provider_wolkvox.hooks.wolkvox import UsesHook
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane, require_lane
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_wolkvox.api import ConnectedCall, UnconnectedCall, WolkvoxClient
 
@@ -93,6 +95,9 @@ class CampaignFinishedSensor(WolkvoxSensor):
     Finished is a campaign with records of which none is left and that has dialled as often as it has
     records: what wolkvox calls its status often stays `started` [seen]. One that an answer lacks is not finished.
 
+    With `outlets=[campaign_finished("0042", "32841")]` (see `assets`) other DAGs can be scheduled on it, and find the
+    numbers in the event's `extra`.
+
     :param campaign_id: the campaign's id, digits (templated)
 
     The rest is as for `WolkvoxSensor`.
@@ -109,6 +114,7 @@ class CampaignFinishedSensor(WolkvoxSensor):
     def ask(self, wolkvox: WolkvoxClient, context: Context) -> PokeReturnValue:
         """Read the campaign's numbers of this moment."""
         wanted = str(self.campaign_id).strip()
+        assets = own_assets(self.outlets, campaign_finished(self.hook.connection.host, wanted).uri)
         now = next((each for each in wolkvox.real_time_campaigns(wanted) if each.campaign_id == wanted), None)
         if now is None:
             # A list of none, or of what cannot be read, proves nothing.
@@ -127,7 +133,15 @@ class CampaignFinishedSensor(WolkvoxSensor):
             now.answer,
         )
         numbers = {"records": now.records, "dial": now.dial, "answer": now.answer, "no_answer": now.no_answer}
-        return PokeReturnValue(is_done=now.is_finished, xcom_value={"campaign_id": wanted, **numbers})
+        numbers_of_campaign = {"campaign_id": wanted, **numbers}
+        tell(assets, numbers_of_campaign, context)
+        return PokeReturnValue(is_done=now.is_finished, xcom_value=numbers_of_campaign)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Tell OpenLineage which campaign was waited for."""
+        from airflow_provider_wolkvox.lineage import campaign, lineage_of
+
+        return lineage_of(self, reads=[campaign(self.campaign_id)], writes={})
 
 
 class AgentReadySensor(WolkvoxSensor):

@@ -91,6 +91,8 @@ class Server:
                 return comms.XComResult(key=msg.key, value=self.xcoms.get(msg.key))
             case comms.DeleteXCom():
                 self.xcoms.pop(msg.key, None)
+            case comms.ValidateInletsAndOutlets():
+                return comms.InactiveAssetsResult(inactive_assets=[])
             case comms.SucceedTask():
                 self.task_state = "success"
             case comms.TaskState():
