@@ -65,6 +65,7 @@ def get_provider_info() -> dict[str, Any]:
                 "class-name": "airflow_provider_wolkvox.decorators.wolkvox_call.wolkvox_call_task",
             }
         ],
+        "notifications": ["airflow_provider_wolkvox.notifications.wolkvox.WolkvoxCallNotifier"],
         "extra-links": ["airflow_provider_wolkvox.links.WolkvoxManagerLink"],
         "asset-uris": _ASSETS,
         # What 2.11 calls them.

@@ -12,7 +12,7 @@ from importlib.resources import files
 
 import jsonschema
 import pytest
-from airflow.providers.common.compat.sdk import BaseHook, BaseOperator
+from airflow.providers.common.compat.sdk import BaseHook, BaseNotifier, BaseOperator, BaseOperatorLink
 from airflow.providers_manager import ProvidersManager
 
 import airflow_provider_wolkvox
@@ -274,6 +274,19 @@ def test_no_link_and_no_notifier_is_forgotten(info):
     for base, kind in ((BaseOperatorLink, "extra-links"), (BaseNotifier, "notifications")):
         there = {f"{value.__module__}.{value.__name__}" for value in ours if issubclass(value, base)}
         assert {*info.get(kind, [])} == there
+
+
+def test_the_notifiers_the_links_and_the_assets_functions_are_what_their_names_say(info):
+    assert {issubclass(imported(path), BaseNotifier) for path in info["notifications"]} == {True}
+    assert {issubclass(imported(path), BaseOperatorLink) for path in info["extra-links"]} == {True}
+    assert info["asset-uris"] == info["dataset-uris"]
+    [assets] = info["asset-uris"]
+    assert all(callable(imported(assets[name])) for name in ("handler", "to_openlineage_converter"))
+
+
+def test_airflow_knows_the_notifier_and_the_link(known):
+    assert "airflow_provider_wolkvox.notifications.wolkvox.WolkvoxCallNotifier" in known.notification
+    assert "airflow_provider_wolkvox.links.WolkvoxManagerLink" in known.extra_links_class_names
 
 
 def test_every_integration_that_is_named_is_described(info):

@@ -28,7 +28,7 @@ CONSTRAINTS = CHECKOUT / "constraints" / "airflow-3.3.txt"
 DISTRIBUTION = "airflow-provider-wolkvox"
 VERSION = "0.1.0"
 # Those of the example DAGs.
-CONNECTIONS = sorted(f"wolkvox_{name}" for name in ("default", "north", "south", "east", "west"))
+CONNECTIONS = sorted(f"wolkvox_{name}" for name in ("default", "north", "south", "east", "west", "on_call"))
 
 
 def run(*command: str | Path, **options) -> subprocess.CompletedProcess[str]:
