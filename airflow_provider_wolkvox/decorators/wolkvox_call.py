@@ -16,7 +16,7 @@ from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import DecoratedOperator, determine_kwargs
+from airflow.providers.common.compat.sdk import DecoratedOperator
 
 from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
 
@@ -53,12 +53,17 @@ class WolkvoxCallDecoratedOperator(DecoratedOperator, AuxCallOperator):
 
     def execute(self, context: Context) -> str:
         """Ask the function whom to call, and make the call unless it was made already."""
-        # Beside the context, not merged into it: a function's argument may be called like something in there.
-        known: Any = ChainMap(dict(self.op_kwargs), context)  # type: ignore[arg-type]
-        arguments = determine_kwargs(self.python_callable, self.op_args, known)
-        self._call_as_told(self.python_callable(*self.op_args, **arguments))
+        self._call_as_told(self.python_callable(*self.op_args, **self._arguments(context)))
         conn_id: str = super().execute(context)
         return conn_id
+
+    def _arguments(self, context: Context) -> dict[str, Any]:
+        # Beside the context, not merged into it: a function's argument may be called like something in there.
+        known: Mapping[str, Any] = ChainMap(dict(self.op_kwargs), context)  # type: ignore[arg-type]
+        wanted = inspect.signature(self.python_callable).parameters
+        if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in wanted.values()):
+            return dict(known)
+        return {name: known[name] for name in wanted if name in known}
 
     def _call_as_told(self, told: Any) -> None:
         if isinstance(told, (tuple, list)) and len(told) == len(_RETURNED):
