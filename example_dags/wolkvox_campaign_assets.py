@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import dag, task
 from airflow_provider_wolkvox.assets import campaign_finished
 from airflow_provider_wolkvox.sensors.wolkvox import CampaignFinishedSensor
 
+# --8<-- [start:dags]
 CAMPAIGN = "32841"
 FINISHED = campaign_finished("0042", CAMPAIGN)
 
@@ -41,6 +42,7 @@ def wolkvox_after_campaign():
         return events[-1].extra
 
     count()
+    # --8<-- [end:dags]
 
 
 wolkvox_watch_campaign()

@@ -14,20 +14,24 @@ from airflow.providers.common.compat.sdk import dag, task
 
 from airflow_provider_wolkvox.notifications.wolkvox import WolkvoxCallNotifier, on_call_dag
 
+# --8<-- [start:dag]
 wolkvox_on_call = on_call_dag(
     agent_id="10001", customer_phone="{{ var.value.on_call_phone }}", wolkvox_conn_id="wolkvox_on_call"
 )
+# --8<-- [end:dag]
 
 
 @dag(
     schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz="America/Bogota"),
     catchup=False,
+    # --8<-- [start:notifier]
     default_args={
         "retries": 1,
         "retry_delay": timedelta(seconds=1),
         "on_failure_callback": WolkvoxCallNotifier(once_per="run"),
     },
+    # --8<-- [end:notifier]
     params={"balance": 0},
     tags=["wolkvox"],
 )

@@ -24,6 +24,7 @@ def wolkvox_taskflow():
             {"phone": "", "team": "support"},
         ]
 
+    # --8<-- [start:call]
     @task.wolkvox_call(retries=2, max_age=timedelta(hours=2))
     def call_back(customer: dict) -> dict:
         """Say who rings a customer."""
@@ -33,6 +34,7 @@ def wolkvox_taskflow():
 
     call_back.expand(customer=customers())
     call_back.override(task_id="call_the_first")({"phone": "300 555 0110", "team": "sales"})
+    # --8<-- [end:call]
 
 
 wolkvox_taskflow()
