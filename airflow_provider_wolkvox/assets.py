@@ -60,7 +60,11 @@ def batch_called(server: str, name: str) -> Asset:
 
 
 def server_uri(server: str) -> str:
-    """Return what the URIs of an operation's assets begin with, which is OpenLineage's namespace for it too."""
+    """Return what the URIs of an operation's assets begin with, which is OpenLineage's namespace for it too.
+
+    :param server: the operation's server code, such as `0042`
+    :raises ValueError: it cannot be right
+    """
     from airflow_provider_wolkvox.api.arguments import server_code
 
     return f"{SCHEME}://{server_code(server)}"
@@ -69,6 +73,7 @@ def server_uri(server: str) -> str:
 def sanitize_uri(uri: SplitResult) -> SplitResult:
     """Return a `wolkvox://` URI in its one spelling; Airflow asks for it whenever such an asset is made.
 
+    :param uri: the URI's parts
     :raises ValueError: it is no asset of ours
     """
     from airflow_provider_wolkvox.api.arguments import campaign_id, server_code
@@ -87,6 +92,7 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
 def own_assets(outlets: Iterable[Any], beginning: str) -> list[Asset]:
     """Return which of a task's outlets are ours.
 
+    :param outlets: the task's
     :param beginning: what the URIs of those begin with which the task can tell of
     :raises ValueError: one is of something else, of which an event would tell what nobody knows
     """
@@ -101,13 +107,21 @@ def own_assets(outlets: Iterable[Any], beginning: str) -> list[Asset]:
 
 
 def tell(assets: Iterable[Asset], numbers: Mapping[str, Any], context: Context) -> None:
-    """Add numbers to the events that Airflow emits for a task's assets once it succeeds."""
+    """Add numbers to the events that Airflow emits for a task's assets once it succeeds.
+
+    :param assets: the task's own, as `own_assets` returns them
+    :param numbers: what the events' `extra` is to hold; no phone
+    """
     for asset in assets:
         context["outlet_events"][asset].extra.update(numbers)
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
-    """Return OpenLineage's dataset for an asset of ours; its provider asks for it."""
+    """Return OpenLineage's dataset for an asset of ours; its provider asks for it.
+
+    :param asset: the asset
+    :param lineage_context: not needed
+    """
     from airflow.providers.common.compat.openlineage.facet import Dataset
 
     uri = urlsplit(asset.uri)

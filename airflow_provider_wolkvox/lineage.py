@@ -26,12 +26,18 @@ CALLS = "calls"
 
 
 def campaign(campaign_id: str | int) -> str:
-    """Return the name of a campaign's dataset."""
+    """Return the name of a campaign's dataset.
+
+    :param campaign_id: the campaign's id
+    """
     return f"campaigns/{str(campaign_id).strip()}"
 
 
 def callbacks_of(task: Any) -> str:
-    """Return the name of the dataset of whom a task chose."""
+    """Return the name of the dataset of whom a task chose.
+
+    :param task: the task
+    """
     return f"callbacks/{task.dag_id}.{task.task_id}"
 
 
@@ -66,6 +72,7 @@ def lineage_of(task: Any, *, reads: Iterable[str], writes: Mapping[str, int | No
 def lineage_of_calls(task: Any, made: int | None) -> OperatorLineage[Any, Any]:
     """Return what a task that calls has read and written: the callbacks that were chosen before it, and calls.
 
+    :param task: one of our tasks
     :param made: how many calls were made; None if that is not known
     """
     from airflow.providers.common.compat.openlineage.facet import InputDataset

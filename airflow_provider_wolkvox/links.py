@@ -31,6 +31,7 @@ class WolkvoxManagerLink(BaseOperatorLink):
         """Return Manager's address, empty if the connection does not tell its server.
 
         :param operator: the task; what a webserver before 3.0 made of it has only its templated fields
+        :param ti_key: not needed
         """
         from airflow_provider_wolkvox.api.arguments import server_code
 

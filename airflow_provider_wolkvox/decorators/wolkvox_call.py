@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _RETURNED = ("agent_id", "customer_phone")
 _LANE = ("wolkvox_conn_id", "pool", "mapped_lane")
 # In braces, as what is known only when the task runs.
-_BY_THE_FUNCTION = "{what the function returns}"
+_BY_THE_FUNCTION = "{returned}"
 _WHAT_TO_RETURN = (
     "Return {'agent_id': ..., 'customer_phone': ...}, to which 'call_before' may be added, or the pair (agent_id, "
     "customer_phone); raise AirflowSkipException if nobody is to be called"

@@ -174,7 +174,11 @@ def on_call_dag(
 
 
 def on_call_run_id(failed: dict[str, Any], once_per: OncePer) -> str:
-    """Return the id of the one run that stands for a failure: readable, and never another failure's."""
+    """Return the id of the one run that stands for a failure: readable, and never another failure's.
+
+    :param failed: what failed: `dag_id`, `run_id`, `task_id`, `map_index`, `try_number`
+    :param once_per: as for `WolkvoxCallNotifier`
+    """
     names = ("dag_id", "run_id") if once_per == "run" else tuple(failed)
     identity = [failed[name] for name in names]
     digest = hashlib.blake2b(json.dumps(identity).encode(), digest_size=10).hexdigest()

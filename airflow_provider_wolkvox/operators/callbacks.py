@@ -106,7 +106,10 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
         return [{"agent_id": callback.agent_id, "customer_phone": callback.phone} for callback in plan.callbacks]
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
-        """Tell OpenLineage of which campaign callbacks were chosen."""
+        """Tell OpenLineage of which campaign callbacks were chosen.
+
+        :param task_instance: not needed
+        """
         from airflow_provider_wolkvox.lineage import callbacks_of, campaign, lineage_of
 
         return lineage_of(self, reads=[campaign(self.campaign_id)], writes={callbacks_of(self): self.chosen})

@@ -97,7 +97,10 @@ class CallingOperator(OnceOperator):
             refuse_literals(arguments, {"call_before": lambda given: instant(given, "call_before")})
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
-        """Tell OpenLineage of the calls, and of the callbacks behind them."""
+        """Tell OpenLineage of the calls, and of the callbacks behind them.
+
+        :param task_instance: not needed
+        """
         from airflow_provider_wolkvox.lineage import lineage_of_calls
 
         return lineage_of_calls(self, self.made)

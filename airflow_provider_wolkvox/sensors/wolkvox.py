@@ -138,7 +138,10 @@ class CampaignFinishedSensor(WolkvoxSensor):
         return PokeReturnValue(is_done=now.is_finished, xcom_value=numbers_of_campaign)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
-        """Tell OpenLineage which campaign was waited for."""
+        """Tell OpenLineage which campaign was waited for.
+
+        :param task_instance: not needed
+        """
         from airflow_provider_wolkvox.lineage import campaign, lineage_of
 
         return lineage_of(self, reads=[campaign(self.campaign_id)], writes={})

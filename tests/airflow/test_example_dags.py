@@ -65,6 +65,7 @@ RUN_BELOW = {
     "wolkvox_aux_call",
     "wolkvox_callbacks_by_token",
     "wolkvox_retry_after_campaign",
+    "wolkvox_taskflow",
 }
 
 
@@ -110,6 +111,14 @@ def test_each_token_rings_the_customers_of_its_own_connection(wolkvox_simulator,
     assert run.state == "success", states(run)
     assert wolkvox_simulator.rings == {callback["customer_phone"]: 1 for callback in callbacks}
     assert [wolkvox_simulator.stats(token).requests for token in wolkvox_simulator.tokens] == [3, 3, 3, 3]
+
+
+def test_who_has_a_number_is_rung_once_by_the_agent_whom_a_function_names(
+    wolkvox_simulator, wolkvox_connection, dag_of
+):
+    run = dag_of("wolkvox_taskflow").test()
+    assert run.state == "success", states(run)
+    assert wolkvox_simulator.rings == {f"300555011{n}": 1 for n in (0, 1, 2)}
 
 
 class TestAtAStation:

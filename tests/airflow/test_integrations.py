@@ -53,7 +53,7 @@ def on_call(simulators) -> Simulator:
 @pytest.fixture(scope="module")
 def airflow(local_airflow, simulators, tmp_path_factory) -> LocalAirflow:
     """The session's Airflow with our DAGs, connections, pools, and the on-call person's number."""
-    names = ("wolkvox_taskflow.py", "wolkvox_campaign_assets.py", "wolkvox_on_call.py")
+    names = ("wolkvox_taskflow.py", "wolkvox_watch_campaign.py", "wolkvox_watched.py")
     local_airflow.add_dags(HERE / "integration_dags.py", *(EXAMPLES / name for name in names))
     connect(local_airflow, simulators)
     local_airflow.cli("wolkvox", "sync-pools")
