@@ -16,7 +16,7 @@ from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import DecoratedOperator
+from airflow.providers.common.compat.sdk import BaseOperator, DecoratedOperator
 
 from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
 
@@ -102,9 +102,10 @@ class _CallDecorator(_TaskDecorator):  # type: ignore[type-arg]
         partial: Any = self.operator_class.partial(**given)
         # Asked only what a mapped task needs, and not to be mapped itself: it would warn of that.
         partial._expand_called = True
-        ours = inspect.signature(AuxCallOperator).parameters.keys() - set(_RETURNED)
+        owners = AuxCallOperator.__mro__[: AuxCallOperator.__mro__.index(BaseOperator)]
+        ours = {name for owner in owners for name in inspect.signature(owner.__init__).parameters}  # type: ignore[misc]
         defaults = self.kwargs.get("default_args") or {}
-        kept = {name: value for name, value in defaults.items() if name in ours}
+        kept = {name: value for name, value in defaults.items() if name in ours - set(_RETURNED)}
         in_lane: Any = self.override(**{**kept, **self.kwargs, **{name: partial.kwargs[name] for name in _LANE}})
         return in_lane  # type: ignore[no-any-return]
 
