@@ -19,6 +19,7 @@ RECALL = {"agent_id": AGENT, "campaign_id": "40001", "customer_id": "c0", "custo
 
 @dag(schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="America/Bogota"), catchup=False, tags=["wolkvox"])
 def wolkvox_agent_station():
+    # --8<-- [start:tasks]
     dial = DialOperator(task_id="dial", agent_id=AGENT, customer_phone="300 555 0801", customer_name="Ana")
     end = CallDispositionOperator(task_id="end", agent_id=AGENT, cod_act="101", hang_up=True)
     # The id of one of the operation's own states: wolkvox Manager, configuration, Agent States.
@@ -26,6 +27,7 @@ def wolkvox_agent_station():
     again = ScheduleRecallOperator(task_id="again", at="{{ dag_run.run_after + macros.timedelta(days=2) }}", **RECALL)
     later = EditRecallOperator(task_id="later", at="{{ dag_run.run_after + macros.timedelta(days=3) }}", **RECALL)
     never = DeleteRecallOperator(task_id="never", **RECALL)
+    # --8<-- [end:tasks]
 
     dial >> end >> rest >> again >> later >> never
 
