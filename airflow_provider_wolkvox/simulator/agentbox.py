@@ -18,7 +18,7 @@ from airflow_provider_wolkvox.simulator.replies import Envelope
 from airflow_provider_wolkvox.simulator.reports import read_moment
 from airflow_provider_wolkvox.simulator.stations import BUTTONS, HOLD, LOGOUT, MUTE, READY, Recall
 
-NEW_DATES = ("new_date", "rellamada", "date")
+_NEW_DATES = ("new_date", "rellamada", "date")
 """The names under which `edit_recall` takes its new date. GUESS: the facts name only the date; any of these does."""
 
 _STYLES = ("auto", "manual")
@@ -181,7 +181,7 @@ def recall(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Enve
 def edit_recall(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
     """Give the recalls that fit another date."""
     done = Envelope(200, None, replies.RECALL_EDITED)
-    return _instead(operation, ask, manner, NEW_DATES, lambda each, wanted: [each.put_off(wanted.due)], done)
+    return _instead(operation, ask, manner, _NEW_DATES, lambda each, wanted: [each.put_off(wanted.due)], done)
 
 
 def delete_recall(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:

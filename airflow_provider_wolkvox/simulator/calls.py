@@ -11,10 +11,10 @@ from typing import Any, Self
 ANSWER = "ANSWER"
 
 # GUESS: a machine that answers connects the call like a person.
-CONNECTED = frozenset({ANSWER, "ANSWER-MACHINE"})
+_CONNECTED = frozenset({ANSWER, "ANSWER-MACHINE"})
 """The results that make a connected call: `cdr_1` instead of `cdr_5`."""
 
-RESULTS = CONNECTED | {
+RESULTS = _CONNECTED | {
     "NO-ANSWER",
     "BUSY",
     "ABANDON",
@@ -71,12 +71,12 @@ class CallResult:
             names = ", ".join(field.name for field in fields(cls))
             raise CallError(f"a result has no {', '.join(unknown)}; it has {names}")
         defaults: dict[str, Any] = {}
-        if word not in CONNECTED:
+        if word not in _CONNECTED:
             defaults |= {"ring_seconds": 30, "talk_seconds": 0, "acw_seconds": 0, "hang_up": ""}
         values = {**defaults, **options, "result": word}
         for name, value in values.items():
             _check(name, value)
-        if word not in CONNECTED and values["talk_seconds"]:
+        if word not in _CONNECTED and values["talk_seconds"]:
             raise CallError(f"{word}: nobody talks in a call that was not connected")
         return cls(**values)
 
@@ -91,7 +91,7 @@ class CallResult:
     @property
     def connected(self) -> bool:
         """Whether the customer (or a machine) picked up."""
-        return self.result in CONNECTED
+        return self.result in _CONNECTED
 
 
 CallResults = Callable[[str, str, int], "CallResult | str"]
@@ -130,7 +130,7 @@ def _seeded(seed: int) -> CallResults:
     def result(phone: str, agent_id: str, rung_before: int) -> CallResult:
         dice = random.Random(f"{seed} {phone} {rung_before}")  # noqa: S311 - repeatable on purpose
         word = dice.choices(("ANSWER", "NO-ANSWER", "BUSY", "ANSWER-MACHINE", "FAILED"), (55, 25, 10, 7, 3))[0]
-        if word not in CONNECTED:
+        if word not in _CONNECTED:
             return CallResult.of(word, ring_seconds=dice.randint(5, 45))
         return CallResult.of(
             word,

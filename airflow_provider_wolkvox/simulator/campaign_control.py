@@ -13,7 +13,7 @@ from airflow_provider_wolkvox.simulator.operation import Operation, Token
 from airflow_provider_wolkvox.simulator.predictive import PREDICTIVE
 from airflow_provider_wolkvox.simulator.replies import Envelope
 
-MOST_RECORDS_UP = 10_000
+_MOST_RECORDS_UP = 10_000
 _ON, _OFF = "start", "stop"
 
 
@@ -58,7 +58,7 @@ def add_record(operation: Operation, token: Token, ask: Ask, manner: Manner) -> 
     rows = _json(ask)
     if not isinstance(rows, list) or wanted not in (_ON, _OFF):
         return operation.replies.body_wrong
-    if len(rows) > MOST_RECORDS_UP:
+    if len(rows) > _MOST_RECORDS_UP:
         return operation.replies.too_many_records
     limit, loaded = operation.record_limit, operation.campaigns.loaded
     if limit is not None and loaded + len(rows) > limit:

@@ -83,7 +83,7 @@ class Connection:
             return True
         try:
             self._wait(select.POLLIN)
-            return self.unread_bytes() > 0
+            return self._unread_bytes() > 0
         except (ClientGone, OSError):
             return False
 
@@ -113,7 +113,7 @@ class Connection:
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
-    def unread_bytes(self) -> int:
+    def _unread_bytes(self) -> int:
         """Return how many bytes have arrived and are unread, without touching them."""
         answer = fcntl.ioctl(self._sock, termios.FIONREAD, b"\0\0\0\0")
         return int(struct.unpack("i", answer)[0])
@@ -185,7 +185,7 @@ class Connection:
         events = dict(look.poll(0)).get(number, 0)
         if events & _ENDED:
             return False
-        return not (events & select.POLLIN and self.unread_bytes() == 0)
+        return not (events & select.POLLIN and self._unread_bytes() == 0)
 
     def pause(self, seconds: float) -> None:
         """Wait `seconds`, unless the client hangs up or the simulator stops before."""

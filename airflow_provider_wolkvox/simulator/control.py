@@ -21,7 +21,7 @@ CONTROL_PATH = "/_sim"
 _AGENT_STATES = ("logged_in", "has_cut_call", "on_call")
 
 
-class ControlError(ValueError):
+class _ControlError(ValueError):
     """A request to `/_sim` that can't be done; says why and what can."""
 
 
@@ -59,7 +59,7 @@ class Control:
             return _json(404, {"error": f"no {method} {path}; there is {', '.join(self._routes)}"})
         try:
             return _json(200, route(body))
-        except (ControlError, FaultError, CallError, ReportError, CampaignError) as error:
+        except (_ControlError, FaultError, CallError, ReportError, CampaignError) as error:
             return _json(400, {"error": str(error)})
 
     def _index(self, _: bytes) -> Any:
@@ -147,13 +147,13 @@ class Control:
     def _set_reports(self, body: bytes) -> Any:
         changes = _read(body)
         if not isinstance(changes, dict):
-            raise ControlError(f"give an object with any of {', '.join(self._reports(b''))}")
+            raise _ControlError(f"give an object with any of {', '.join(self._reports(b''))}")
         with self._operation.lock:
             lag = lag_by_report(changes.pop("lag", {}), self._operation.report_lag)
             held = changes.pop("held", self._operation.reports_held)
             cut_calls = changes.pop("cut_calls", self._operation.cut_calls)
             if not isinstance(held, bool) or not isinstance(cut_calls, bool):
-                raise ControlError("held and cut_calls are true or false")
+                raise _ControlError("held and cut_calls are true or false")
             self._operation.report_manner = self._operation.report_manner.changed(changes)
             self._operation.report_lag = lag
             self._operation.cut_calls = cut_calls
@@ -190,11 +190,11 @@ def _campaign(described: object) -> dict[str, Any]:
         or "campaign_id" not in described
         or set(described) - {"campaign_id", *_OF_CAMPAIGN}
     ):
-        raise ControlError(form)
+        raise _ControlError(form)
     given = dict(described)
     lists = (given.get("records", []), given.get("agents") or [])
     if not all(isinstance(each, list) for each in lists) or not isinstance(given.get("started", False), bool):
-        raise ControlError(f"{form}; records and agents are lists, and started is true or false")
+        raise _ControlError(f"{form}; records and agents are lists, and started is true or false")
     if "call_results" in given:
         given["call_results"] = _given_results(given["call_results"])
     return given
@@ -222,7 +222,7 @@ def _given_results(given: object) -> Any:
     if isinstance(given, dict):
         return {str(phone): CallResult.read(each) for phone, each in given.items()}
     if given is not None and not isinstance(given, str | int):
-        raise ControlError("call_results is a result, an object phone -> result, a seed, or null for the usual")
+        raise _ControlError("call_results is a result, an object phone -> result, a seed, or null for the usual")
     return given
 
 
@@ -232,16 +232,16 @@ _PAST_CALL_TEXTS = ("phone", "agent_id", "type_interaction", "conn_id", "campaig
 def _past_call(described: object) -> tuple[CallResult, float, datetime | None, dict[str, str]]:
     """Return what became of a described call, how long ago or when it began, and its texts."""
     if not isinstance(described, dict) or not {"phone", "agent_id"} <= set(described):
-        raise ControlError('a past call is an object with "phone" and "agent_id"')
+        raise _ControlError('a past call is an object with "phone" and "agent_id"')
     given = dict(described)
     texts = {name: given.pop(name) for name in _PAST_CALL_TEXTS if name in given}
     if not all(isinstance(text, str) for text in texts.values()):
-        raise ControlError(f"{', '.join(_PAST_CALL_TEXTS)} are texts")
+        raise _ControlError(f"{', '.join(_PAST_CALL_TEXTS)} are texts")
     if not all(texts.get(name, "?") for name in ("phone", "type_interaction")):
-        raise ControlError("phone and type_interaction can't be empty")
+        raise _ControlError("phone and type_interaction can't be empty")
     seconds_ago, at = given.pop("seconds_ago", 60.0), given.pop("at", None)
     if not isinstance(seconds_ago, int | float) or isinstance(seconds_ago, bool) or not abs(seconds_ago) < 1e9:
-        raise ControlError("seconds_ago is a number")
+        raise _ControlError("seconds_ago is a number")
     return CallResult.read(given), seconds_ago, None if at is None else _aware(at), texts
 
 
@@ -251,7 +251,7 @@ def _aware(text: object) -> datetime:
     except ValueError:
         moment = None
     if moment is None or moment.utcoffset() is None:
-        raise ControlError('at is a time with its zone, such as "2026-01-31T09:00:00-05:00"')
+        raise _ControlError('at is a time with its zone, such as "2026-01-31T09:00:00-05:00"')
     return moment
 
 
@@ -263,13 +263,13 @@ def _described(record: CallRecord) -> dict[str, Any]:
 def _agent_change(described: object) -> tuple[str, dict[str, bool]]:
     form = f'an agent is {{"agent_id": "10001"}} with any of {", ".join(_AGENT_STATES)} as true or false'
     if not isinstance(described, dict):
-        raise ControlError(form)
+        raise _ControlError(form)
     states = dict(described)
     agent_id = states.pop("agent_id", None)
     if not isinstance(agent_id, str) or not agent_id:
-        raise ControlError(form)
+        raise _ControlError(form)
     if any(name not in _AGENT_STATES or not isinstance(value, bool) for name, value in states.items()):
-        raise ControlError(form)
+        raise _ControlError(form)
     return agent_id, states
 
 
@@ -277,7 +277,7 @@ def _read(body: bytes) -> object:
     try:
         return json.loads(body)
     except ValueError as error:
-        raise ControlError(f"the body is no JSON: {error}") from None
+        raise _ControlError(f"the body is no JSON: {error}") from None
 
 
 def _numbers(stats: TokenStats) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from urllib.parse import parse_qsl
 
 MOST_HEAD_BYTES = 64 * 1024
-MOST_BODY_BYTES = 64 * 1024 * 1024
+_MOST_BODY_BYTES = 64 * 1024 * 1024
 
 
 class BadRequest(Exception):
@@ -67,7 +67,7 @@ class Head:
         told = self.headers.get("content-length", "0")
         if not (told.isascii() and told.isdigit()):
             raise BadRequest(400, "Content-Length is no number")
-        if len(told) > 18 or int(told) > MOST_BODY_BYTES:
+        if len(told) > 18 or int(told) > _MOST_BODY_BYTES:
             raise BadRequest(413, "the body is too long")
         return int(told)
 

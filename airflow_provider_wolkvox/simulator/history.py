@@ -11,10 +11,10 @@ from airflow_provider_wolkvox.simulator.calls import OUT_PRE, CallRecord, CallRe
 # GUESS: aux_call wants a predictive call that has been cut (doc); how soon after it comes, nobody says.
 _RECENT = timedelta(seconds=60)
 _LEAST_LEAD = 20
-CUT_CALL = CallResult.of("ANSWER", ring_seconds=2, talk_seconds=5, acw_seconds=4, hang_up="customer")
+_CUT_CALL = CallResult.of("ANSWER", ring_seconds=2, talk_seconds=5, acw_seconds=4, hang_up="customer")
 """What became of the predictive call before an aux_call: answered, and cut at once."""
 
-CAMPAIGN = "32841"
+_CAMPAIGN = "32841"
 """The campaign of cut calls that nobody has put into the history."""
 
 
@@ -106,8 +106,8 @@ def cut_call(phone: str, agent_id: str, conn_id: str, begun: datetime) -> CallRe
         agent_id=agent_id,
         conn_id=conn_id,
         begun=begun,
-        what=CUT_CALL,
+        what=_CUT_CALL,
         type_interaction=OUT_PRE,
-        campaign_id=CAMPAIGN,
+        campaign_id=_CAMPAIGN,
         customer_id=f"1{phone[-9:]:0>9}",
     )

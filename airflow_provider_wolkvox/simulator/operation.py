@@ -422,7 +422,7 @@ class Operation:
         """
         if agent.on_call or self._campaigns.is_talking(agent.agent_id, self.now()):
             return True
-        return self.one_call_at_a_time and self.call_of(agent.agent_id) is not None
+        return self.one_call_at_a_time and self._call_of(agent.agent_id) is not None
 
     def has_cut_call(self, agent: Agent) -> bool:
         """Return whether an agent has had a cut call: by its given state, or a campaign's."""
@@ -445,23 +445,23 @@ class Operation:
         found = (self._history.last_at_station(agent_id, now), self._campaigns.last_call(agent_id, now))
         return max((call for call in found if call is not None), key=lambda call: call.taken, default=None)
 
-    def call_of(self, agent_id: str) -> CallRecord | None:
+    def _call_of(self, agent_id: str) -> CallRecord | None:
         """Return the call that an agent is on, ringing or talking: the last one, if it is not over."""
         call = self.last_call(agent_id)
         return call if call is not None and self.now() < call.over else None
 
     def has_call(self, agent_id: str) -> bool:
         """Return whether an agent is on a call, by its given state or on any other."""
-        return self._agents[agent_id].on_call or self.call_of(agent_id) is not None
+        return self._agents[agent_id].on_call or self._call_of(agent_id) is not None
 
     def call_meant(self, agent_id: str) -> CallRecord | None:
         """Return the call that an agent is on, or else its last; `None` if that is a call of which nothing is known."""
-        return self.call_of(agent_id) or (None if self._agents[agent_id].on_call else self.last_call(agent_id))
+        return self._call_of(agent_id) or (None if self._agents[agent_id].on_call else self.last_call(agent_id))
 
     def station(self, agent_id: str) -> Station:
         """Return an agent's station as it is now; `KeyError` if there is none."""
         with self.lock:
-            agent, kept, call = self._agents[agent_id], self._stations, self.call_of(agent_id)
+            agent, kept, call = self._agents[agent_id], self._stations, self._call_of(agent_id)
             conn_id = call.conn_id if call else ""
             on_call = self.has_call(agent_id)
             return Station(
@@ -486,13 +486,13 @@ class Operation:
     def toggle(self, switch: str, agent_id: str) -> None:
         """Put the call that an agent is on on hold or mute, or take it off."""
         with self.lock:
-            call = self.call_of(agent_id)
+            call = self._call_of(agent_id)
             self._stations.toggle(switch, agent_id, call.conn_id if call else "")
 
     def hang_up(self, agent_id: str) -> None:
         """End the call that an agent is on, also one that was only said to be."""
         with self._changed:
-            call = self.call_of(agent_id)
+            call = self._call_of(agent_id)
             if call is not None:
                 self._put(call, call.hung_up(self.now()))
             if self._agents[agent_id].on_call:

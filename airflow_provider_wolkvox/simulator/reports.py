@@ -22,7 +22,7 @@ _OF_CAMPAIGNS = ("campaign_1", "campaign_2", "campaign_3", "campaign_5", "detail
 NAMES = (*_REPORTS, *_OF_CAMPAIGNS)
 """All that tells of calls, by name: what a lag can be given for. `campaigns` are real time's counters."""
 
-SUMMED = ("cdr_1", "cdr_5", "campaign_1", "campaign_2")
+_SUMMED = ("cdr_1", "cdr_5", "campaign_1", "campaign_2")
 """The reports that can have a row of sums."""
 
 MOST_ROWS = 60_000
@@ -80,8 +80,8 @@ class ReportManner:
         for name in ("when_over", "bare_campaigns"):
             if not isinstance(getattr(self, name), bool):
                 raise ReportError(f"{name} must be true or false, not {getattr(self, name)!r}")
-        if not isinstance(self.totals, tuple) or any(name not in SUMMED for name in self.totals):
-            raise ReportError(f"totals are for {', '.join(SUMMED)}, not {self.totals!r}")
+        if not isinstance(self.totals, tuple) or any(name not in _SUMMED for name in self.totals):
+            raise ReportError(f"totals are for {', '.join(_SUMMED)}, not {self.totals!r}")
         _zone(self.zone)
 
     def changed(self, changes: Mapping[str, object]) -> ReportManner:

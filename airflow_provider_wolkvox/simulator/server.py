@@ -22,7 +22,7 @@ from airflow_provider_wolkvox.simulator.operation import Operation, Visit, maske
 from airflow_provider_wolkvox.simulator.replies import Envelope
 from airflow_provider_wolkvox.simulator.script import Close, Drip, Reset, Script, Send, Wait, script_for
 
-API_PATH = "/api/v2/"
+_API_PATH = "/api/v2/"
 _BACKLOG = 512
 _THREAD_NAME = "wolkvox-simulator"
 _JOIN_SECONDS = 5.0
@@ -145,7 +145,7 @@ class Server:
             return False
         if head.headers.get("expect", "").lower() == "100-continue":
             connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if head.path.startswith(API_PATH) and head.path.removeprefix(API_PATH) in apis.FILES:
+        if head.path.startswith(_API_PATH) and head.path.removeprefix(_API_PATH) in apis.FILES:
             return self._serve(connection, head, length, arrived)
         body = connection.read_body(length)
         if _is_control(head):
@@ -236,7 +236,7 @@ def _asked(head: Head, body: bytes = b"") -> Ask:
     parameters = head.parameters
     return Ask(
         method=head.method,
-        file=head.path.removeprefix(API_PATH),
+        file=head.path.removeprefix(_API_PATH),
         api=parameters.pop("api", ""),
         parameters=parameters,
         token=head.headers.get("wolkvox-token"),
