@@ -40,10 +40,10 @@ def wolkvox_simulator_options() -> Mapping[str, Any]:
 def wolkvox_simulator(
     wolkvox_simulator_options: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Simulator]:
-    """Run a `Simulator` for one test.
+    """Run a `Simulator` for one test, with the arguments of `wolkvox_simulator_options`.
 
     While it runs no proxy stands before it, and this process cannot reach the real wolkvox: a test that tries to,
-    since one of its connections was not replaced, rings nobody and fails.
+    since one of its connections was not replaced, rings nobody and fails. `monkeypatch` sees to both.
     """
     from airflow_provider_wolkvox.simulator import Simulator
 
@@ -59,7 +59,11 @@ def wolkvox_simulator(
 
 
 class ConnectWolkvox:
-    """Makes connections to the simulator. The fixture `wolkvox_connect` is one."""
+    """Makes connections to the simulator. The fixture `wolkvox_connect` is one.
+
+    :param simulator: where the connections lead
+    :param monkeypatch: takes them away after the test
+    """
 
     def __init__(self, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
         self._simulator = simulator
@@ -91,13 +95,16 @@ class ConnectWolkvox:
 
 @pytest.fixture
 def wolkvox_connect(wolkvox_simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> ConnectWolkvox:
-    """Return what makes connections to `wolkvox_simulator`: `wolkvox_connect("wolkvox_north", country="CO")`."""
+    """Return what makes connections to `wolkvox_simulator`: `wolkvox_connect("wolkvox_north", country="CO")`.
+
+    `monkeypatch` takes them away after the test. What it is called with: `ConnectWolkvox`.
+    """
     return ConnectWolkvox(wolkvox_simulator, monkeypatch)
 
 
 @pytest.fixture
 def wolkvox_connection(wolkvox_connect: ConnectWolkvox) -> str:
-    """Let the connection `wolkvox_default` lead to `wolkvox_simulator`, and return its id."""
+    """Let the connection `wolkvox_default` lead to `wolkvox_simulator`, as `wolkvox_connect` does; return its id."""
     return wolkvox_connect()
 
 

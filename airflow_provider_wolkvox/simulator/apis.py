@@ -16,7 +16,10 @@ from airflow_provider_wolkvox.simulator.replies import Envelope
 from airflow_provider_wolkvox.simulator.reports import Report, Told
 
 Answerer = Callable[[Operation, Token, Ask, Manner], Envelope]
-"""Does what is asked, unless its manner forbids, and returns what wolkvox answers."""
+"""Does what is asked with a token of the operation, unless its manner forbids, and returns what wolkvox answers.
+
+The APIs' functions in `agentbox`, `campaign_control` and `readings` are all of this form.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,16 @@ class CallError(ValueError):
 class CallResult:
     """What becomes of a call. Make it with `CallResult.of`, which checks.
 
-    The defaults of the seconds are those of an answered call (`of` gives the others theirs); an empty
-    `cod_act` means that the agent chose none. `hang_up` is `agent` or `customer` (doc). `comment` is the agent's.
+    The defaults are those of an answered call; `of` gives other results theirs.
+
+    :param result: one of wolkvox's words (doc), in capitals with hyphens: `ANSWER`, `NO-ANSWER`, ...
+    :param ring_seconds: how long it rings, in whole seconds; default 8
+    :param talk_seconds: how long the line is open after that, in whole seconds; default 20
+    :param acw_seconds: how long the agent works on it afterwards, in whole seconds; default 10
+    :param hang_up: who ends it, `agent` or `customer` (doc), or nobody: an empty text
+    :param cod_act: the disposition that the agent chooses; an empty text, the default, for none
+    :param cod_act_2: the second disposition, likewise
+    :param comment: what the agent notes
     """
 
     result: str = ANSWER
@@ -57,10 +65,14 @@ class CallResult:
 
     @classmethod
     def of(cls, result: str | CallResult = ANSWER, /, **options: object) -> CallResult:
-        """Return a checked result; `CallError` explains what is wrong.
+        """Return a checked result.
 
-        The word may be written as any report writes it. A call that is not connected has no talk, no time
-        after it and nobody to hang up, and rings for half a minute unless told otherwise.
+        A call that is not connected has no talk, no time after it and nobody to hang up, and rings for half a
+        minute unless told otherwise.
+
+        :param result: the word, written as any report writes it, or a result to change; default `ANSWER`
+        :param options: the other fields of `CallResult`
+        :raises CallError: for an unknown word or option, or a value that makes no sense; tells what can be
         """
         if isinstance(result, CallResult):
             return cls.of(result.result, **{**asdict(result), **options}) if options else result
@@ -82,7 +94,11 @@ class CallResult:
 
     @classmethod
     def read(cls, described: object) -> CallResult:
-        """Return the result that JSON describes, a word or an object; `CallError` if it describes none."""
+        """Return the result that JSON describes.
+
+        :param described: a word, or an object with any of `CallResult`'s fields; without `result` it is answered
+        :raises CallError: if it describes none
+        """
         if isinstance(described, dict):
             options = {str(name): value for name, value in described.items()}
             return cls.of(options.pop("result", ANSWER), **options)
@@ -102,10 +118,12 @@ GivenResults = str | CallResult | int | Mapping[str, "CallResult | str"] | CallR
 
 
 def results_of(given: GivenResults) -> CallResults:
-    """Return the function that tells what becomes of each call; `CallError` for what can be none.
+    """Return the function that tells what becomes of each call.
 
     A phone that a mapping lacks answers. With a seed the n-th ring of a phone always ends alike, whatever
     else rings meanwhile.
+
+    :raises CallError: for what can be none
     """
     if given is None:
         return _always(CallResult.of())
@@ -157,9 +175,17 @@ class Event:
 class CallRecord:
     """One call of the operation, whoever dialled it: what every report of calls is made from.
 
-    `phone` is exactly what was dialled, `begun` is aware. An empty text stands for nothing: a call may
-    have no agent (abandoned), no campaign (inbound), no customer_id. One that is not `at_station` is its
-    agent's by name only: somebody else has it.
+    :param phone: exactly what was dialled
+    :param agent_id: the agent who had it; an empty text for nobody (abandoned)
+    :param conn_id: wolkvox's name of the call
+    :param begun: when it began to ring, aware
+    :param what: what became of it
+    :param type_interaction: wolkvox's word for who dialled it (doc), such as `out_pre` for a predictive campaign
+    :param campaign_id: the campaign that dialled it, or whose call it followed; an empty text for none (inbound)
+    :param customer_id: the customer's id in that campaign, or as it was dialled; an empty text for none
+    :param skill_id: the skill it came in by; an empty text for none
+    :param at_station: whether it is at its agent's station; if not, somebody else has it, and it is the agent's by
+        name only
     """
 
     phone: str
@@ -224,7 +250,7 @@ class CallRecord:
         return tuple(events)
 
     def hung_up(self, now: datetime) -> Self:
-        """Return this call as it ends if its agent hangs up now. GUESS: one that still rings is cancelled."""
+        """Return this call as it ends if its agent hangs up at `now`. GUESS: one that still rings is cancelled."""
         seconds = (now - self.begun) // _SECOND
         if now < self.answered:
             codes = {name: getattr(self.what, name) for name in ("cod_act", "cod_act_2", "comment")}
@@ -233,11 +259,11 @@ class CallRecord:
         return replace(self, what=what)
 
     def worked_off(self, now: datetime) -> Self:
-        """Return this call, which is over, with the agent's work after it ended now."""
+        """Return this call, which is over, with the agent's work after it ended at `now`."""
         return replace(self, what=replace(self.what, acw_seconds=(now - self.over) // _SECOND))
 
     def codified(self, cod_act: str, cod_act_2: str, comment: str) -> Self:
-        """Return this call with the dispositions that the agent chose."""
+        """Return this call with what the agent chose, `cod_act` and `cod_act_2`, and the agent's `comment`."""
         return replace(self, what=replace(self.what, cod_act=cod_act, cod_act_2=cod_act_2, comment=comment))
 
 

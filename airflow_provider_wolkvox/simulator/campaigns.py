@@ -51,6 +51,14 @@ class Counters:
     """What real time tells of a campaign, in numbers. Their names are seen, their exact meaning is a GUESS.
 
     Always `records == clean` plus the records dialled in their round, and `dial == answer + no_answer + ringing`.
+
+    :param records: records loaded, doubles too
+    :param clean: records that wait to be dialled, for the first time or again
+    :param dial: dials so far
+    :param answer: dials that were connected, to a person or a machine
+    :param no_answer: dials that have rung in vain
+    :param ringing: dials that ring (not shown by real time)
+    :param hits: dials, over with the work after them, whose disposition is a hit (`ActivityCode`)
     """
 
     records: int
@@ -66,9 +74,21 @@ class Counters:
 class Campaign:
     """What a campaign is and has done: a snapshot, with the truth that reports show late and in part.
 
-    `added` counts how often each customer_id was loaded, the first records included; `batches` are the
-    customer_ids of each `add_record` that was accepted, in order. `starts`, `stops` and `recalls` count what
-    requests have done. `dials` are all so far, each with what becomes of it, even if it is not over.
+    :param campaign_id: its id, a text of digits
+    :param name: its name
+    :param kind: `predictive` or `preview`
+    :param strategy: how it dials, as real time shows it after its name; nothing else comes of it
+    :param status: `started` or `stopped` (seen), or `ReportManner.status_when_done`
+    :param finished: whether it has dialled all it had, and every call is over, the agent's work after it too
+    :param records: the customers as they were loaded, in order
+    :param added: how often each customer_id was loaded, the first records included
+    :param batches: the customer_ids of each `add_record` that was accepted, in order
+    :param starts: how often a request has started it
+    :param stops: how often a request has stopped it
+    :param recalls: how often a request has put records back into dialling
+    :param counters: what real time tells of it, without its lag
+    :param dials: all dials so far, each with what becomes of it, even if it is not over
+    :param at: the time of this snapshot by the simulator's clock, aware
     """
 
     campaign_id: str
@@ -143,7 +163,10 @@ class Campaigns:
     # What changes them; to be followed by `plan_from`
 
     def add(self, state: State, rows: Iterable[Mapping[str, str]]) -> None:
-        """Add a campaign with its first records; `CampaignError` if there is one of this id, or a record is none."""
+        """Add a campaign with its first records.
+
+        :raises CampaignError: if there is one of this id, or a record is none
+        """
         if state.campaign_id in self._states:
             raise CampaignError(f"there is a campaign {state.campaign_id} already")
         rows = list(rows)
@@ -315,9 +338,11 @@ def new_state(
     cod_acts: Iterable[str] = (),
     refuse_duplicates: object = False,
 ) -> State:
-    """Return a campaign that has no records yet; `CampaignError` for what can be none.
+    """Return a campaign that has no records yet.
 
     `cod_acts` are the dispositions that agents choose from, if a seed decides.
+
+    :raises CampaignError: for what can be none
     """
     if not isinstance(campaign_id, str) or not campaign_id.isascii() or not campaign_id.isdigit():
         raise CampaignError(f"a campaign_id is a text of digits, not {campaign_id!r}")

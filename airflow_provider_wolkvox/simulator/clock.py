@@ -16,6 +16,10 @@ class CatchingUpClock:
     clock = CatchingUpClock(behind=3600, speed=600)
     with Simulator(clock=clock) as sim: ...
     ```
+
+    :param behind: seconds by which it starts late; default 3600
+    :param speed: how many times as fast as real time it runs until it has caught up, more than 1; default 600
+    :raises ValueError: if it starts ahead of real time, or would never catch up
     """
 
     def __init__(self, behind: float = 3600.0, speed: float = 600.0) -> None:

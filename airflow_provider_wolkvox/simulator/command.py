@@ -23,9 +23,10 @@ _HOUR = 3600.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the simulator until SIGINT or SIGTERM; return 0, or 1 if its address can't be had.
+    """Run the simulator until SIGINT or SIGTERM; return 0, or 1 with the reason on stderr if it can't be started.
 
-    Wrong arguments end with `SystemExit(2)`, as argparse does.
+    :param argv: the command's arguments; default those of the process. `--help` tells them.
+    :raises SystemExit: for wrong arguments, with status 2, and after `--help`
     """
     given = _arguments().parse_args(argv)
     try:

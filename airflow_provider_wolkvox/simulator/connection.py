@@ -119,7 +119,10 @@ class Connection:
         return int(struct.unpack("i", answer)[0])
 
     def read_head(self) -> bytes:
-        """Return a request's head, without the empty line that ends it; `BadRequest` if it is too long."""
+        """Return a request's head, without the empty line that ends it.
+
+        :raises BadRequest: if it is too long
+        """
         searched = 0
         while (end := self._inbox.find(b"\r\n\r\n", searched)) < 0:
             if len(self._inbox) > MOST_HEAD_BYTES:
@@ -131,7 +134,10 @@ class Connection:
         return head
 
     def read_body(self, length: int) -> bytes:
-        """Return the next `length` bytes."""
+        """Return the next bytes.
+
+        :param length: how many bytes
+        """
         while len(self._inbox) < length:
             self._receive()
         body = bytes(self._inbox[:length])
@@ -192,7 +198,10 @@ class Connection:
         self._wait(_HANG_UP, time.perf_counter() + seconds)
 
     def pause_until(self, moment: float) -> None:
-        """Wait until `time.perf_counter()` says `moment`; ends early like `pause`."""
+        """Wait until a moment; ends early like `pause`.
+
+        :param moment: the moment in seconds of `time.perf_counter()`
+        """
         self._wait(_HANG_UP, moment)
 
     def _wait(self, events: int, until: float = math.inf) -> None:

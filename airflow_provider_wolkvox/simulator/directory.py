@@ -8,9 +8,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ActivityCode:
-    """A disposition that agents choose after a call; `hit` and `rpc` (right party contact) are its flags (doc).
+    """A disposition that agents choose after a call.
 
-    `group` 1 is for `cod_act` and 2 for `cod_act_2` (doc: there are these two); `None` is in both.
+    :param cod_act: its code
+    :param name: what it is called
+    :param hit: whether it counts as a hit (doc: there is this flag)
+    :param rpc: whether it is a right party contact (doc: likewise)
+    :param group: 1 if it is chosen as `cod_act`, 2 if as `cod_act_2` (doc: there are these two), `None` if as either
     """
 
     cod_act: str
@@ -22,7 +26,13 @@ class ActivityCode:
 
 @dataclass(frozen=True, slots=True)
 class DoNotCall:
-    """A phone that must not be called (`outbound`) or not be answered (`inbound`), maybe until `date_delete`."""
+    """A phone on the operation's do-not-call list.
+
+    :param phone_number: the phone, as the list has it
+    :param type: `outbound` if it must not be called, `inbound` if it must not be answered (doc)
+    :param date_delete: until when, as `get_dnc` tells it; an empty text for good
+    :raises ValueError: for another type
+    """
 
     phone_number: str
     type: str = "outbound"
@@ -35,7 +45,13 @@ class DoNotCall:
 
 @dataclass(frozen=True, slots=True)
 class LastContact:
-    """When a phone was last reached for a company, by its tax number `nit` (Colombia's Law 2300)."""
+    """When a phone was last reached for a company, which Colombia's Law 2300 wants to be known.
+
+    :param phone_number: the phone, as `law2300_info` is asked for it
+    :param last_day: the day, as `law2300_info` tells it
+    :param last_channel: by which channel, likewise; default `call`
+    :param nit: the company's tax number; an empty text, the default, for any company
+    """
 
     phone_number: str
     last_day: str
@@ -56,9 +72,14 @@ DEFAULT_STATES: Mapping[str, str] = {"1": "BREAK", "2": "LUNCH", "3": "TRAINING"
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """All that an operation has on record. `agent_names` is by agent_id; others are called `AGENT 10001`.
+    """All that an operation has on record.
 
-    `agent_states` are the states of the operation's own, their names by their ids.
+    :param agent_names: agents' names by their agent_ids; others are called `AGENT 10001` and so on
+    :param activity_codes: the dispositions that agents choose from; default a promise, a call back, a third party and
+        a wrong number
+    :param do_not_call: the do-not-call list; empty by default
+    :param law2300: what is kept for Colombia's Law 2300; empty by default
+    :param agent_states: the states of the operation's own, their names by their ids; default a break, lunch, training
     """
 
     agent_names: Mapping[str, str] = field(default_factory=dict)
@@ -68,15 +89,15 @@ class Directory:
     agent_states: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_STATES))
 
     def agent_name(self, agent_id: str) -> str:
-        """Return an agent's name; "-" for nobody's."""
+        """Return the name of the agent `agent_id`; "-" for an empty text, which stands for nobody."""
         return self.agent_names.get(agent_id, f"AGENT {agent_id}") if agent_id else "-"
 
     def description(self, cod_act: str) -> str:
-        """Return what a disposition is called; "-" for one that the operation lacks."""
+        """Return what the disposition `cod_act` is called; "-" for one that the operation lacks."""
         return next((code.name for code in self.activity_codes if code.cod_act == cod_act), "-")
 
     def has_code(self, cod_act: str, group: int) -> bool:
-        """Return whether the operation has a disposition, in one of the two groups."""
+        """Return whether the operation has the disposition `cod_act` in `group`, 1 or 2."""
         return any(code.cod_act == cod_act and code.group in (None, group) for code in self.activity_codes)
 
     @property

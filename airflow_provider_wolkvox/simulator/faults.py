@@ -18,46 +18,80 @@ from airflow_provider_wolkvox.simulator.operation import masked
 
 
 class FaultKind(Enum):
-    """The kinds of faults; their options and defaults are in `OPTIONS`."""
+    """The kinds of faults. Their options and the defaults of these are in `OPTIONS`.
 
-    # Slow, but right. Adds up with any other fault.
+    "Done" means that whatever was asked has happened: the phone has rung, the campaign has started.
+    """
+
+    # Slow, but right.
+
     LATENCY = "latency"
+    """The answer comes `seconds` later. Adds up with any other fault."""
 
-    # The connection breaks. For the first one the request is only peeked at: its bytes stay unread. After
-    # "ringing" means after whatever was asked is done.
+    # The connection breaks.
+
     DROP_BEFORE_READING = "drop_before_reading"
+    """The request is only peeked at, and the connection is reset with its bytes unread. Nothing is done."""
     DROP_AFTER_READING = "drop_after_reading"
+    """The connection is reset once the request is read. Nothing is done."""
     DROP_AFTER_RINGING = "drop_after_ringing"
+    """The connection is reset once all is done."""
     CLOSE_AFTER_RINGING = "close_after_ringing"
+    """The connection is closed in order, without an answer, once all is done."""
 
     # The answer does not come, or not in time. The token stays busy meanwhile.
+
     STALL = "stall"
+    """No byte of the answer comes for `seconds`; then the connection is closed."""
     STALL_BODY = "stall_body"
+    """Half of the body comes, then nothing for `seconds`; then the connection is closed."""
     DRIP = "drip"
+    """The answer's body, or head and body (`part`), comes byte by byte, `interval` seconds apart."""
 
     # The answer is no answer of wolkvox's.
+
     CUT_BODY = "cut_body"
+    """Half of the body comes; then the connection is closed."""
     GARBAGE = "garbage"
+    """What comes is no HTTP."""
     GARBAGE_BODY = "garbage_body"
+    """What comes is a 200 with a page of HTML."""
     BAD_GZIP = "bad_gzip"
+    """The body says that it is compressed, and can't be read so."""
     SERVER_ERROR = "server_error"
+    """A 5xx, `status`, with a page of HTML or an envelope as its `body`."""
     REDIRECT = "redirect"
+    """A 3xx, `status`, to another `location`."""
     REPLY = "reply"
+    """Any `status`, `body` and `content_type`."""
 
     # The answer is right, but written as the vendor's samples have it now and then.
-    INT_CODES = "int_codes"
-    TEXT_NULL = "text_null"
-    EMPTY_CONN_ID = "empty_conn_id"
-    NO_CONN_ID = "no_conn_id"
 
-    # A refusal of the error table, without its cause.
+    INT_CODES = "int_codes"
+    """All is done; `code` is a number."""
+    TEXT_NULL = "text_null"
+    """All is done; `error` is the text `null`."""
+    EMPTY_CONN_ID = "empty_conn_id"
+    """All is done; the conn_id is an empty text."""
+    NO_CONN_ID = "no_conn_id"
+    """All is done; there is no conn_id."""
+
+    # A refusal of the error table, without its cause. Nothing is done.
+
     BUSY = "busy"
+    """403: too many requests of the token are under way."""
     QUOTA = "quota"
+    """403: the token's quota is used up."""
     BAD_TOKEN = "bad_token"  # noqa: S105 - the name of a fault
+    """403: the token is unknown."""
     NO_TOKEN = "no_token"  # noqa: S105 - likewise
+    """401: there is no token."""
     API_OFF = "api_off"
+    """403: the APIs are switched off, as during the server's backups; the text is a GUESS."""
     NO_SUCH_API = "no_such_api"
+    """400: there is no such API."""
     PARAMETERS_MISSING = "parameters_missing"
+    """400: a parameter is missing."""
 
 
 OPTIONS: Mapping[FaultKind, Mapping[str, Any]] = {
@@ -90,9 +124,25 @@ class FaultError(ValueError):
 class Fault:
     """One fault to come. Make it with `Fault.of`, which checks.
 
-    It hits `times` matching requests (`None`: all, until cleared) after letting `after` of them pass. A
-    request matches if each filter that is set fits. The remaining fields are options; a kind uses those
-    that `OPTIONS` lists for it.
+    A request matches if each filter that is set fits: `api`, `token`, `agent_id`, `phone`, `campaign_id`. What comes
+    after these are options; a kind uses those that `OPTIONS` lists for it, with the defaults that stand there.
+
+    :param kind: what goes wrong
+    :param times: how many matching requests it hits; `None`: all, until cleared; default 1
+    :param after: how many matching requests it lets pass before; default 0
+    :param api: hit this API's requests only, such as `aux_call`
+    :param token: hit requests with this token only
+    :param agent_id: hit requests about this agent only
+    :param phone: hit requests with this phone only, exactly as it is sent
+    :param campaign_id: hit requests about this campaign only
+    :param seconds: how many seconds a `LATENCY` takes on top, or a `STALL` or `STALL_BODY` lasts
+    :param interval: how many seconds a `DRIP` waits after each byte
+    :param part: from where on a `DRIP` drips, `head` or `body`
+    :param ring: whether what is asked is done all the same
+    :param status: HTTP's status of a `SERVER_ERROR`, `REDIRECT` or `REPLY`
+    :param body: of a `SERVER_ERROR` its kind, `html` or `json`; of a `REPLY` the body itself
+    :param content_type: the Content-Type of a `REPLY`
+    :param location: where a `REDIRECT` leads; `None`: to the same address
     """
 
     kind: FaultKind
@@ -114,7 +164,12 @@ class Fault:
 
     @classmethod
     def of(cls, kind: FaultKind | str, /, **given: object) -> Fault:
-        """Return a checked fault; `FaultError` explains what is wrong and names what is possible."""
+        """Return a checked fault.
+
+        :param kind: what goes wrong, or its name, such as `stall`
+        :param given: times, after, filters, and the kind's `OPTIONS`; the body of a `REPLY` may be what JSON can hold
+        :raises FaultError: for what can't be; tells what is wrong and what is possible
+        """
         kind = _kind(kind)
         defaults = OPTIONS.get(kind, {})
         allowed = ("times", "after", *FILTERS, *defaults)
@@ -130,22 +185,15 @@ class Fault:
 
     @classmethod
     def read(cls, described: object) -> Fault:
-        """Return the fault that a JSON object describes; `FaultError` if it describes none."""
+        """Return the fault that JSON describes.
+
+        :param described: an object with `kind` and any of what `of` takes
+        :raises FaultError: if it describes none
+        """
         if not isinstance(described, dict) or "kind" not in described:
             raise FaultError(f'a fault is an object with a "kind"; the kinds are {_kinds()}')
         options = {str(name): value for name, value in described.items()}
         return cls.of(options.pop("kind"), **options)
-
-    def matches(self, ask: Ask) -> bool:
-        """Return whether a request fits the filters."""
-        pairs = (
-            (self.api, ask.api),
-            (self.token, ask.token),
-            (self.agent_id, ask.parameters.get("agent_id")),
-            (self.phone, ask.first(PHONES)),
-            (self.campaign_id, ask.first(("campaign_id", "id_camp"))),
-        )
-        return all(wanted is None or wanted == found for wanted, found in pairs)
 
     def described(self) -> dict[str, Any]:
         """Return the fault as JSON shows it: options of its kind only, token and phone masked."""
@@ -218,6 +266,18 @@ _RULES_OF_KINDS: Mapping[tuple[FaultKind, str], _Rule] = {
 }
 
 
+def _fits(fault: Fault, ask: Ask) -> bool:
+    """Return whether a request passes a fault's filters."""
+    pairs = (
+        (fault.api, ask.api),
+        (fault.token, ask.token),
+        (fault.agent_id, ask.parameters.get("agent_id")),
+        (fault.phone, ask.first(PHONES)),
+        (fault.campaign_id, ask.first(("campaign_id", "id_camp"))),
+    )
+    return all(wanted is None or wanted == found for wanted, found in pairs)
+
+
 class _Armed:
     __slots__ = ("fault", "hits", "seen")
 
@@ -232,7 +292,7 @@ class _Armed:
 
     def is_due(self, ask: Ask) -> bool:
         """Let the fault see a request; return whether it may hit it."""
-        if not self.fault.matches(ask):
+        if not _fits(self.fault, ask):
             return False
         self.seen += 1
         return self.seen > self.fault.after
@@ -240,7 +300,10 @@ class _Armed:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What hits one request: seconds of latency on top, and at most one other fault."""
+    """What hits one request: latency, and at most one other fault.
+
+    :param latency: how many seconds the answer takes on top
+    """
 
     latency: float = 0.0
     fault: Fault | None = None

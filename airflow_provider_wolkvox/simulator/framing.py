@@ -30,7 +30,10 @@ class Head:
 
     @classmethod
     def read(cls, raw: bytes) -> Head:
-        """Return the head in these bytes, which end before the empty line; `BadRequest` if there is none."""
+        """Return the head in these bytes, which end before the empty line.
+
+        :raises BadRequest: if there is none
+        """
         first, *lines = raw.decode("latin-1").split("\r\n")
         words = first.split(" ")
         if len(words) != 3 or not words[2].startswith("HTTP/1."):
@@ -61,7 +64,10 @@ class Head:
 
     @property
     def body_length(self) -> int:
-        """Bytes of body that follow; `BadRequest` if that isn't told by a sound Content-Length."""
+        """Bytes of body that follow.
+
+        :raises BadRequest: if that isn't told by a sound Content-Length, or is more than 64 MB
+        """
         if "transfer-encoding" in self.headers:
             raise BadRequest(411, "this server wants a Content-Length")
         told = self.headers.get("content-length", "0")

@@ -60,7 +60,12 @@ def masked(secret: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token of the operation; `limit` is its own daily limit (`None`: the operation's whole quota)."""
+    """A token of the operation.
+
+    :param text: what requests show
+    :param limit: counted requests that it may send a day (`None`, the default: the operation's whole quota)
+    :param description: its description in `token_info`
+    """
 
     text: str = field(repr=False)
     limit: int | None = None
@@ -69,7 +74,14 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """An agent. `aux_call` wants it logged in, off the phone, and with a cut predictive call (doc)."""
+    """An agent. `aux_call` wants it logged in, off the phone, and with a cut predictive call (doc).
+
+    :param agent_id: its extension, digits as a text
+    :param logged_in: whether it is logged in to the wolkvox Agent; default true
+    :param has_cut_call: whether it is said to have had a predictive call that has been cut, beside those that
+        campaigns of the simulator have dialled; default true
+    :param on_call: whether it is said to be on a call, of which nothing else is known; default false
+    """
 
     agent_id: str
     logged_in: bool = True
@@ -79,9 +91,14 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One ring: the phone exactly as the server received it, the token masked, `at` aware in UTC.
+    """One ring.
 
-    `api` is what made it ring: `aux_call`, `dial` or `transfer`.
+    :param phone: the phone that rang, exactly as the server received it
+    :param agent_id: the agent for whom it rang
+    :param conn_id: the call's conn_id, even if the answer was made to leave it out
+    :param token: the token of the request, masked to its last four characters
+    :param at: when it rang by the simulator's clock, aware in UTC
+    :param api: what made it ring: `aux_call`, `dial` or `transfer`
     """
 
     phone: str
@@ -96,9 +113,12 @@ class Call:
 class TokenStats:
     """What one token was seen doing since the last reset.
 
-    `requests` counts every request whose head was read, `greatest_simultaneous` the most of them under way
-    at one instant (refused ones too), `refusals` the refusals by their `msg`, `unanswered` the requests
-    whose answer was never completely written, `used_today` what counts against the daily quota.
+    :param token: the token, masked to its last four characters; `unknown` for all unknown ones, `none` for no token
+    :param requests: every request whose head was read
+    :param greatest_simultaneous: the most of them under way at one instant, refused ones too
+    :param refusals: the refusals by their `msg`
+    :param unanswered: the requests whose answer was never completely written
+    :param used_today: requests that count against the daily quota
     """
 
     token: str
@@ -138,10 +158,10 @@ class _Tally:
 
 
 class Operation:
-    """Tokens, agents, phones, quota and history of calls of one operation.
+    """Tokens, agents, phones, quota and history of calls of one operation. What it is given is as for `Simulator`.
 
-    `daily_quota` is in requests a day, `clock` returns Unix seconds, `call_results` tells what becomes of
-    each call. Raises `ValueError` for an empty or repeated token.
+    :param report_lag: seconds by the name of each report
+    :raises ValueError: for an empty or repeated token
     """
 
     def __init__(
@@ -274,7 +294,10 @@ class Operation:
         return self._tallies.setdefault(name, _Tally())
 
     def add_token(self, token: Token) -> None:
-        """Add a token; `ValueError` for an empty one or one there is already."""
+        """Add a token.
+
+        :raises ValueError: for an empty one, or one there is already
+        """
         with self._changed:
             if not token.text or token.text in self._tokens:
                 raise ValueError("a token can't be empty, nor be added twice")
@@ -359,7 +382,10 @@ class Operation:
             return agent
 
     def remove_agent(self, agent_id: str) -> None:
-        """Take an agent away; `KeyError` if there is none."""
+        """Take an agent away.
+
+        :raises KeyError: if there is none
+        """
         with self._changed:
             del self._agents[agent_id]
             self.campaigns_changed()
@@ -459,7 +485,10 @@ class Operation:
         return self._call_of(agent_id) or (None if self._agents[agent_id].on_call else self.last_call(agent_id))
 
     def station(self, agent_id: str) -> Station:
-        """Return an agent's station as it is now; `KeyError` if there is none."""
+        """Return an agent's station as it is now.
+
+        :raises KeyError: if there is no such agent
+        """
         with self.lock:
             agent, kept, call = self._agents[agent_id], self._stations, self._call_of(agent_id)
             conn_id = call.conn_id if call else ""
@@ -542,14 +571,20 @@ class Operation:
         return self._campaigns
 
     def add_campaign(self, state: State, rows: Iterable[Mapping[str, str]], *, started: bool) -> None:
-        """Add a campaign; `CampaignError` if there is one of this id, or a record is none."""
+        """Add a campaign with its first records.
+
+        :raises CampaignError: if there is one of this id, or a record is none
+        """
         with self._changed:
             self._campaigns.add(state, rows)
             state.since = self.now() if started else None
             self.campaigns_changed()
 
     def campaign(self, campaign_id: str) -> Campaign:
-        """Return a campaign as it is now; `KeyError` if there is none."""
+        """Return a campaign as it is now.
+
+        :raises KeyError: if there is none
+        """
         with self.lock:
             state = self._campaigns.get(campaign_id)
             if state is None:
@@ -596,7 +631,10 @@ class Operation:
         customer_id: str = "",
         skill_id: str = "",
     ) -> CallRecord:
-        """Put a call into the history that no request has made; `CallError` for one that can't be."""
+        """Put a call into the history that no request has made.
+
+        :raises CallError: for one that can't be
+        """
         texts = (phone, agent_id, type_interaction, conn_id or "", campaign_id, customer_id, skill_id)
         if not all(isinstance(text, str) for text in texts) or not phone or not type_interaction:
             raise CallError("a past call has texts, and needs a phone and a type_interaction")
@@ -710,9 +748,11 @@ class Operation:
             )
 
     def wait_for(self, condition: Callable[[], bool], timeout: float) -> bool:
-        """Wait at most `timeout` seconds until a condition on this operation holds; return whether it does.
+        """Wait until a condition on this operation holds; return whether it does.
 
         The condition is asked without the lock, so it may itself send requests.
+
+        :param timeout: how many seconds to wait at most
         """
         until = time.monotonic() + timeout
         while True:

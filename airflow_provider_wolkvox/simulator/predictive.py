@@ -27,7 +27,11 @@ _ABANDONED = CallResult.of("ABANDON", ring_seconds=0)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One customer as loaded into a campaign: `fields` as they came, `number` unlike any other record's."""
+    """One customer as loaded into a campaign.
+
+    :param number: unlike any other record's of the operation
+    :param fields: the fields as they came
+    """
 
     number: int
     fields: Mapping[str, str]
@@ -50,9 +54,12 @@ def first_telephone(fields: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Dial(CallRecord):
-    """One dial of a campaign. `line` is the agent for whom it was dialled, who has the call if there is one.
+    """One dial of a campaign: a `CallRecord`, and why it was made.
 
-    `round` counts the dials of a record from 1. `ready_since` is since when the agent had been waiting.
+    :param record: the record that was dialled
+    :param round: counts the dials of this record, from 1
+    :param line: the agent for whom it was dialled, and who has the call if it comes to one
+    :param ready_since: since when this agent had been waiting, aware
     """
 
     record: Record = field(kw_only=True)

@@ -16,9 +16,11 @@ from typing import Any
 class Envelope:
     """What every API of wolkvox answers: code, error, msg and mostly data (doc).
 
-    `code` is the number that HTTP's status shows too (seen: they were always equal). `error` is `None` on
-    success (doc). `data` is `None` where the answer has no such key: on errors and for `hang` (doc).
-    `bare` sends the data alone (seen, for real time's campaigns).
+    :param code: the number that HTTP's status shows too (seen: they were always equal)
+    :param error: the kind of error; `None` on success (doc)
+    :param msg: the sentence for people, by which errors of one code are told apart
+    :param data: what was asked for; `None` where the answer has no such key: on errors and for `hang` (doc)
+    :param bare: whether to send the data alone (seen, for real time's campaigns)
     """
 
     code: int
@@ -33,7 +35,7 @@ class Envelope:
         return self.code >= 400 and self.msg != NO_ROWS.msg
 
     def with_data(self, data: list[Any]) -> Envelope:
-        """Return this envelope with something in it."""
+        """Return this envelope with `data` in it."""
         return replace(self, data=data)
 
     def without_envelope(self) -> Envelope:
@@ -145,6 +147,32 @@ class UndocumentedReplies:
     APIs are switched off with a 403 during backups, that a range of dates has at most 31 days, that bodies
     which are no JSON get a 400, and that 10,000 records go up at once. That a report answers wrong dates as
     it answers an empty window is what its text suggests.
+
+    :param agent_unknown: to an agent API about an agent whom the operation lacks
+    :param agent_logged_out: to an agent API about an agent who is not logged in
+    :param agent_on_call: to `aux_call` and `dial`, if the agent is on a call
+    :param no_cut_call: to `aux_call`, if the agent has had no predictive call that has been cut
+    :param no_active_call: to what wants the agent on a call (`transfer`, `hang`, `hold`, `mute`, `dtmf`,
+        `hang_type_ready`), if it is on none
+    :param no_call_to_type: to `type`, if the agent is on no call and has had none
+    :param disposition_unknown: to `type` and `hang_type_ready`, for a code that the operation lacks
+    :param tones_wrong: to `dtmf`, for what can't be a tone
+    :param status_unknown: to `change_status`, for a state that the operation lacks
+    :param display_wrong: to `agent_display`, for neither `show` nor `hide`, or a button that there is not
+    :param recall_style_wrong: to the three APIs of recalls, for neither `auto` nor `manual`
+    :param recall_date_wrong: to `recall` and `edit_recall`, for what is no date
+    :param recall_unknown: to `edit_recall` and `delete_recall`, if no recall fits
+    :param api_off: to whatever is asked while `Simulator.maintenance` is on, and by the fault `api_off`
+    :param wrong_method: to a request with another method than its API's
+    :param dates_wrong: to a report or `detail`, for what are no dates
+    :param dates_reversed: to a report or `detail`, if its window ends before it begins
+    :param range_too_long: to a report or `detail`, for a window of more than `ReportManner.most_days`
+    :param no_recent_calls: to `calls_last_10`, if there were none
+    :param nothing_found: to real time, lists and `find_record`, if there is nothing to tell
+    :param body_wrong: to `add_record` and `recall_records`, for a body that is not JSON, or does not hold what it
+        should, and for a campaign_status that is neither `start` nor `stop`
+    :param too_many_records: to `add_record`, for more than 10,000 records at once
+    :param records_partly_added: to `add_record`, if some records were added and some refused
     """
 
     agent_unknown: Envelope = Envelope(404, "Not Found", "The agent_id does not exist in your operation.")
@@ -177,7 +205,11 @@ class UndocumentedReplies:
         return tuple(field.name for field in fields(cls))
 
     def changed(self, changes: Mapping[str, Envelope]) -> UndocumentedReplies:
-        """Return these replies with some put differently; `ValueError` for a name that is none of them."""
+        """Return these replies with some put differently.
+
+        :param changes: the new replies by their names
+        :raises ValueError: for a name that is none of `names()`
+        """
         unknown = sorted(set(changes) - set(self.names()))
         if unknown:
             raise ValueError(f"no such reply: {', '.join(unknown)}; the replies are {', '.join(self.names())}")

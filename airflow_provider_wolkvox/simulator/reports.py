@@ -42,18 +42,23 @@ class ReportError(ValueError):
 class ReportManner:
     """What the facts leave open about reports, in one place. Every default but the two limits is a GUESS.
 
-    `most_rows` (doc: 60,000) cuts a reply without a word, `most_days` (doc: 31) is the longest window.
-    `aux_call_type` is the type_interaction of an aux_call. `hidden_prefix` is a dial prefix that reports
-    leave out of phones that begin with it. `totals` names the reports that end with a row of sums. With
-    `when_over` a row appears only once what it tells of is over (doc for agent_2: once the agent's state
-    has changed again), and `report_lag` is added to that; without, it appears as the phone rings. What a
-    campaign dials is always told once it is over, since its end must not be known before.
-
-    `zone` is that of every date but campaign_3's and its like, `-05:00` or a name such as `America/Bogota`.
-    `bare_campaigns` shows real time's campaigns without an envelope (both seen). `logged_out` is the state
-    that real time shows of an agent who is not logged in; if empty, it shows no such agent.
-    `status_when_done` is that of a campaign that is on with nothing left to dial (seen: it often stays
-    `started`).
+    :param most_rows: rows of a reply, which is cut there without a word; default 60,000 (doc)
+    :param most_days: days of the longest window; default 31 (doc)
+    :param aux_call_type: the type_interaction of an aux_call; default `outbound_ma`
+    :param hidden_prefix: a dial prefix that reports leave out of phones that begin with it; default none
+    :param totals: the reports that end with a row of sums, of `cdr_1`, `cdr_5`, `campaign_1` and `campaign_2`; default
+        the first two
+    :param when_over: whether a row appears only once what it tells of is over (doc for agent_2: once the agent's
+        state has changed again), to which `report_lag` is added; by default it appears as the phone rings. What a
+        campaign dials is always told once it is over, since its end must not be known before.
+    :param zone: the zone of every date but campaign_3's and its like, as `-05:00`, the default, or as a name such as
+        `America/Bogota`
+    :param bare_campaigns: whether real time shows campaigns without an envelope (both seen); by default with one
+    :param logged_out: the state that real time shows of an agent who is not logged in, by default `Logout`; if empty,
+        it shows no such agent
+    :param status_when_done: the status of a campaign that is on with nothing left to dial (seen: it often stays
+        `started`, which is the default)
+    :raises ReportError: for what can't be; tells what can
     """
 
     most_rows: int = MOST_ROWS
@@ -85,7 +90,11 @@ class ReportManner:
         _zone(self.zone)
 
     def changed(self, changes: Mapping[str, object]) -> ReportManner:
-        """Return this with some things put differently; `ReportError` for what can't be."""
+        """Return this with some things put differently.
+
+        :param changes: the new values by the names of their fields; `totals` may be a list, as in JSON
+        :raises ReportError: for what can't be
+        """
         names = [field.name for field in fields(self)]
         unknown = sorted(set(changes) - set(names))
         if unknown:
@@ -190,6 +199,8 @@ class Sight:
     """What a report is made from: the `calls` that are not held back, and what decides which rows appear `now`.
 
     To be used under the operation's lock.
+
+    :param lag: seconds until rows appear, by the name of each report
     """
 
     calls: Iterable[CallRecord]
@@ -240,7 +251,10 @@ def read_window(parameters: Mapping[str, str], sight: Sight, zone: tzinfo) -> Wi
 
 
 def read_moment(text: str, zone: tzinfo) -> datetime:
-    """Return the time that `YYYYmmddHHiiss` (doc) means in a zone; `ValueError` for what is none."""
+    """Return the time that `YYYYmmddHHiiss` (doc) means in a zone.
+
+    :raises ValueError: for a text that is no time
+    """
     # strptime alone would take single digits and blanks too.
     if not re.fullmatch("[0-9]{14}", text):
         raise ValueError(text)
@@ -279,7 +293,12 @@ def rows_told(rows: list[Fields], manner: ReportManner) -> Envelope:
 
 
 def lag_by_report(given: ReportLag, before: Mapping[str, float] | None = None) -> dict[str, float]:
-    """Return the lag of every report; those that a mapping lacks keep theirs. `ReportError` for what is none."""
+    """Return the lag of every report.
+
+    :param given: seconds for all, or by the names of some
+    :param before: seconds by the names of all, kept by those that `given` lacks; default 0 seconds
+    :raises ReportError: for a name or a lag that can't be
+    """
     if not isinstance(given, Mapping):
         given = dict.fromkeys(NAMES, given)
     unknown = sorted(set(given) - set(NAMES))

@@ -25,7 +25,10 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Drip:
-    """Write these bytes one by one, waiting `interval` seconds after each."""
+    """Write these bytes one by one.
+
+    :param interval: how many seconds to wait after each
+    """
 
     data: bytes = field(repr=False)
     interval: float
@@ -75,7 +78,10 @@ def script_for(
     target: str,
     keep_alive: bool,
 ) -> Script:
-    """Return the script of one answer; the phone rings in here, if it does."""
+    """Return the script of one answer; the phone rings in here, if it does.
+
+    :raises AssertionError: for a kind of fault that was given no script here
+    """
     if fault is None:
         return _whole(_answer(serve(Manner(conn_ids=conn_ids))), keep_alive)
     kind = fault.kind

@@ -30,14 +30,20 @@ _JOIN_SECONDS = 5.0
 
 @dataclass(slots=True)
 class Settings:
-    """What may be changed while the server runs: `latency` in seconds, and how conn_ids are told."""
+    """What may be changed while the server runs: how long it takes, and how conn_ids are told.
+
+    :param latency: server time of every request, in seconds
+    """
 
     latency: float = 0.0
     conn_ids: ConnIds = ConnIds.GIVEN
 
 
 class Server:
-    """Serves one operation on one address until `stop`. `log` gets a line per request, tokens hidden."""
+    """Serves one operation on one address until `stop`. `log` gets a line per request, tokens hidden.
+
+    :raises OSError: if the address can't be had
+    """
 
     def __init__(
         self,

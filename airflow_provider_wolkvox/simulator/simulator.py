@@ -73,7 +73,7 @@ class Simulator:
     :param record_limit: records that all campaigns may have together (`None`: any number).
     :param log: gets one line per request, token hidden and phone masked.
     :raises ValueError: for a negative latency or lag, an empty or repeated token, an unknown name of a
-        reply, report or result.
+        reply, report or result, or another way to tell conn_ids.
     """
 
     def __init__(
@@ -130,7 +130,11 @@ class Simulator:
     # Starting and stopping
 
     def start(self) -> Simulator:
-        """Listen. `OSError` if the address can't be had, `RuntimeError` if it is running already."""
+        """Listen, and return this simulator.
+
+        :raises OSError: if the address can't be had.
+        :raises RuntimeError: if it is running already.
+        """
         if self._server is not None:
             raise RuntimeError("the simulator is running already")
         self._server = Server(
@@ -178,9 +182,10 @@ class Simulator:
         return tuple(token.text for token in self._operation.tokens)
 
     def add_token(self, token: str | Token | None = None) -> str:
-        """Add a token to the operation, by default one made at random, and return its text.
+        """Add a token to the operation, and return its text.
 
-        `ValueError` for an empty one or one there is already.
+        :param token: the token, as a text or with its limit; by default one made at random, `demo-...`.
+        :raises ValueError: for an empty one, or one there is already.
         """
         added = _random_token() if token is None else Token(token) if isinstance(token, str) else token
         self._operation.add_token(added)
@@ -199,7 +204,10 @@ class Simulator:
         return self._operation.calls
 
     def station(self, agent_id: str) -> Station:
-        """Return an agent's station as it is now: its status, its call, hold and mute. `KeyError` if there is none."""
+        """Return the station of the agent `agent_id` as it is now: its status, its call, hold and mute.
+
+        :raises KeyError: if there is no such agent.
+        """
         return self._operation.station(agent_id)
 
     @property
@@ -221,9 +229,10 @@ class Simulator:
         return self._operation.recalls
 
     def stats(self, token: str | None = None) -> TokenStats:
-        """Return what was seen of a token, by default of the first.
+        """Return what was seen of a token since the last reset.
 
-        `"unknown"` stands for all tokens that are none of the operation's, `"none"` for requests without one.
+        :param token: its text, by default the first token's. Any that is none of the operation's stands for all of
+            these together, and `none` or an empty text for the requests without one.
         """
         return self._operation.stats(self.token if token is None else token)
 
@@ -233,7 +242,11 @@ class Simulator:
         return self._operation.drops_before_reading
 
     def wait_for(self, condition: Callable[[Simulator], object], timeout: float = 5.0) -> bool:
-        """Wait at most `timeout` seconds until a condition on this simulator holds; return whether it does."""
+        """Wait until a condition on this simulator holds; return whether it does.
+
+        :param condition: gets the simulator; asked anew whenever something happens, and may send requests itself.
+        :param timeout: how many seconds to wait at most; default 5.
+        """
         return self._operation.wait_for(lambda: bool(condition(self)), timeout)
 
     def reset(self) -> None:
@@ -248,7 +261,10 @@ class Simulator:
 
     @property
     def latency(self) -> float:
-        """Server time of every request to wolkvox, in seconds."""
+        """Server time of every request to wolkvox, in seconds; may be set while it runs.
+
+        :raises ValueError: if it is set to less than 0.
+        """
         return self._settings.latency
 
     @latency.setter
@@ -276,7 +292,12 @@ class Simulator:
         self._operation.maintenance = off
 
     def set_reply(self, name: str, envelope: Envelope) -> None:
-        """Change one undocumented reply; `ValueError` names those there are."""
+        """Change one undocumented reply.
+
+        :param name: one of `UndocumentedReplies.names()`.
+        :param envelope: what to answer instead.
+        :raises ValueError: for another name; tells those there are.
+        """
         with self._operation.lock:
             self._operation.replies = self._operation.replies.changed({name: envelope})
 
@@ -288,7 +309,13 @@ class Simulator:
     def add_agent(
         self, agent_id: str, *, logged_in: bool = True, has_cut_call: bool = True, on_call: bool = False
     ) -> Agent:
-        """Add an agent, or put one in exactly this state."""
+        """Add an agent, or put one in exactly this state, and return it.
+
+        :param agent_id: as for `Agent`, and so are the others.
+        :param logged_in: default true.
+        :param has_cut_call: default true.
+        :param on_call: default false.
+        """
         agent = Agent(agent_id, logged_in, has_cut_call, on_call)
         self._operation.set_agent(agent)
         return agent
@@ -301,11 +328,20 @@ class Simulator:
         has_cut_call: bool | None = None,
         on_call: bool | None = None,
     ) -> Agent:
-        """Change what is given of an agent's state, and leave the rest."""
+        """Change what is given of an agent's state, leave the rest, and return the agent.
+
+        :param agent_id: as for `Agent`, and so are the others; one there is not yet is added.
+        :param logged_in: left as it is by default.
+        :param has_cut_call: likewise.
+        :param on_call: likewise.
+        """
         return self._operation.change_agent(agent_id, logged_in=logged_in, has_cut_call=has_cut_call, on_call=on_call)
 
     def remove_agent(self, agent_id: str) -> None:
-        """Take an agent away; `KeyError` if there is none."""
+        """Take the agent `agent_id` away.
+
+        :raises KeyError: if there is none.
+        """
         self._operation.remove_agent(agent_id)
 
     # Campaigns
@@ -326,14 +362,18 @@ class Simulator:
     ) -> Campaign:
         """Add a campaign, and return it as it is then.
 
+        :param campaign_id: its id, a text of digits.
+        :param name: its name, by default `CAMPAIGN` and the id.
         :param records: customers as flat mappings of texts with customer_id, tel1 to tel10 (at least one),
             customer_name, opt1 to opt12.
         :param agents: ids of the agents who take its calls; by default all of the operation.
-        :param seed: decides what becomes of each dial, unless `call_results` does, and the time between dials.
+        :param seed: decides what becomes of each dial, unless `call_results` does, and the time between dials;
+            default 0.
         :param call_results: what becomes of each dial, as for `Simulator`; a function gets phone, agent_id and
             the dials of this record before. It may be asked again for a dial that has not begun.
-        :param kind: `predictive` or `preview`.
-        :param started: whether it dials at once, without being started by a request.
+        :param kind: `predictive`, the default, or `preview`.
+        :param started: whether it dials at once, without being started by a request; by default it waits for one.
+        :param strategy: what real time shows after its name, by default `Progressive`; it dials alike with any.
         :param refuse_duplicates: whether a customer_id can be loaded once only (guess: it can again).
         :raises CampaignError: for an id that is taken, and for what can't be.
         """
@@ -352,7 +392,10 @@ class Simulator:
         return self.campaign(campaign_id)
 
     def campaign(self, campaign_id: str) -> Campaign:
-        """Return a campaign as it is now: a snapshot. `KeyError` if there is none."""
+        """Return the campaign `campaign_id` as it is now: a snapshot.
+
+        :raises KeyError: if there is none.
+        """
         return self._operation.campaign(campaign_id)
 
     @property
@@ -394,8 +437,20 @@ class Simulator:
     ) -> CallRecord:
         """Put any call into the history, by default a predictive one of a minute ago; return its record.
 
-        It began `seconds_ago` by the simulator's clock, or `at` an aware time. `of_result` are
-        `CallResult`'s fields, such as `talk_seconds`. It rings no phone and is never held back.
+        It rings no phone and is never held back. What an empty text means is told by `CallRecord`.
+
+        :param phone: exactly as it was dialled.
+        :param agent_id: the agent who had it.
+        :param seconds_ago: how many seconds ago it began by the simulator's clock; default 60.
+        :param at: when it began instead, aware.
+        :param type_interaction: who dialled it (doc), by default a predictive campaign: `out_pre`.
+        :param conn_id: its conn_id, by default a new one.
+        :param campaign_id: the campaign that dialled it; by default none.
+        :param customer_id: the customer's id; by default none.
+        :param skill_id: the skill it came in by; by default none.
+        :param result: what became of it, a word or a `CallResult`; default `ANSWER`.
+        :param of_result: `CallResult`'s fields, such as `talk_seconds=5`.
+        :raises CallError: for a call or a result that can't be; tells what can.
         """
         return self._operation.add_past_call(
             phone,
@@ -418,10 +473,17 @@ class Simulator:
         result: str | CallResult = "ANSWER",
         **of_result: object,
     ) -> None:
-        """Put many predictive calls into the history at once, evenly spread from `seconds_ago` until now.
+        """Put many predictive calls into the history at once, evenly spread until now.
 
         Each has a phone of its own (573000000000 and up) and the next of the agents: enough for a report as
         long as one can be.
+
+        :param number: how many.
+        :param seconds_ago: how many seconds ago the first began; default 3600.
+        :param campaign_id: the campaign that dialled them; by default none.
+        :param result: what became of each, as for `add_past_call`.
+        :param of_result: likewise.
+        :raises CallError: for a result that can't be; tells what can.
         """
         what = CallResult.of(result, **of_result)
         agents = [agent.agent_id for agent in self.agents] or [""]
@@ -454,7 +516,10 @@ class Simulator:
 
     @property
     def call_results(self) -> CallResults:
-        """What becomes of each call, as a function; set it as the parameter is given."""
+        """What becomes of each call, as a function; set it as the parameter is given.
+
+        :raises CallError: if it is set to what can be none.
+        """
         return self._operation.call_results
 
     @call_results.setter
@@ -463,7 +528,10 @@ class Simulator:
 
     @property
     def report_lag(self) -> Mapping[str, float]:
-        """Seconds from a call until each report tells of it; a mapping that is set changes the named ones."""
+        """Seconds from a call until each report tells of it; a mapping that is set changes the named ones.
+
+        :raises ReportError: if it is set to what can't be.
+        """
         return dict(self._operation.report_lag)
 
     @report_lag.setter
@@ -500,10 +568,14 @@ class Simulator:
     # What to let go wrong
 
     def fault(self, kind: FaultKind | str, *, times: int | None = 1, after: int = 0, **options: object) -> Fault:
-        """Arm a fault: after letting `after` matching requests pass, it hits the next `times` (`None`: all).
+        """Arm a fault, and return it.
 
-        Filters are `api`, `token`, `agent_id`, `phone` and `campaign_id`; what else a kind takes is in
-        `faults.OPTIONS`. `FaultError` (a `ValueError`) for anything that can't be.
+        :param kind: what goes wrong, or its name, such as `stall`.
+        :param times: how many matching requests it hits, `None` for all until cleared; default 1.
+        :param after: how many matching requests it lets pass before; default 0.
+        :param options: which requests match (`api`, `token`, `agent_id`, `phone`, `campaign_id`; by default all), and
+            what else the kind takes: it is in `faults.OPTIONS`.
+        :raises FaultError: for what can't be; tells what can.
         """
         fault = Fault.of(kind, times=times, after=after, **options)
         self._faults.arm(fault)

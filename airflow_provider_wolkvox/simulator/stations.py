@@ -24,8 +24,12 @@ BUTTONS = frozenset({"hungup", "disposition", "dial"})
 class Command:
     """One request of the agent API that was carried out.
 
-    `values` are its parameters as they came, without agent_id. `conn_id` is of the call that the agent was on
-    as it came, or else of the agent's last; empty if there was none. The token is masked, `at` is aware in UTC.
+    :param api: its name, such as `hang`
+    :param agent_id: the agent whose station did it
+    :param conn_id: of the call that the agent was on as it came, or else of the agent's last; empty if there was none
+    :param values: its parameters as they came, without agent_id
+    :param token: its token, masked to its last four characters
+    :param at: when, by the simulator's clock, aware in UTC
     """
 
     api: str
@@ -38,7 +42,16 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """A customer to be called again by a campaign at `due`, by an agent (`manual`) or by itself (`auto`)."""
+    """A customer to be called again.
+
+    :param campaign_id: the campaign that is to do it
+    :param customer_id: the customer's id, as it came
+    :param phone: the phone, as it came
+    :param style: whether the campaign dials by itself, `auto`, or an agent does, `manual` (doc)
+    :param name: what the recall is called; may be empty
+    :param agent_id: the agent for whom it was asked
+    :param due: when, aware
+    """
 
     campaign_id: str
     customer_id: str
@@ -49,12 +62,12 @@ class Recall:
     due: datetime
 
     def fits(self, other: Recall) -> bool:
-        """Return whether another describes this one; one without a name fits any name (guess)."""
+        """Return whether `other` describes this one; one without a name fits any name (guess)."""
         same = ("campaign_id", "customer_id", "phone", "style")
         return all(getattr(self, name) == getattr(other, name) for name in same) and other.name in ("", self.name)
 
     def put_off(self, due: datetime) -> Recall:
-        """Return it with another date."""
+        """Return it with another date, `due`."""
         return replace(self, due=due)
 
 
@@ -62,9 +75,13 @@ class Recall:
 class Station:
     """An agent's station: a snapshot.
 
-    `status` is `ready`, `logout` or the id of a state of the operation's own. `call` is what the agent is on,
-    ringing or talking; `on_call` without a `call` is a call that was only said to be (`Agent.on_call`).
-    `on_hold` and `muted` end with the call. `hidden` are the buttons that the agent does not see.
+    :param agent_id: the agent
+    :param status: `ready`, `logout`, or the id of a state of the operation's own (`Directory.agent_states`)
+    :param on_call: whether the agent is on a call; without `call`, on one that was only said to be (`Agent.on_call`)
+    :param call: the call that the agent is on, ringing or talking
+    :param on_hold: whether that call is on hold; ends with it
+    :param muted: whether the microphone is off; ends with the call
+    :param hidden: the buttons that the agent does not see
     """
 
     agent_id: str
