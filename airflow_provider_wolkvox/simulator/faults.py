@@ -57,7 +57,7 @@ class FaultKind(Enum):
     GARBAGE_BODY = "garbage_body"
     """What comes is a 200 with a page of HTML."""
     BAD_GZIP = "bad_gzip"
-    """The body says that it is compressed, and can't be read so."""
+    """The body is said to be compressed, and can't be read so."""
     SERVER_ERROR = "server_error"
     """A 5xx, `status`, with a page of HTML or an envelope as its `body`."""
     REDIRECT = "redirect"
