@@ -304,6 +304,7 @@ def test_a_deed_of_unknown_outcome_fails_without_a_retry_and_no_later_try_does_i
     assert sent(sim) - before == 1
 
 
+@needs_ledger
 @deeds
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_deed_is_done_at_most_once_whatever_interrupts_it_when(monkeypatch, name, kind):
