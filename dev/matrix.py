@@ -67,17 +67,23 @@ class Pair:
     def __str__(self) -> str:
         return f"{self.airflow.line}-{self.python}"
 
+    @property
+    def tests(self) -> list[str]:
+        """Which of `TESTS` the whole matrix runs there."""
+        return ["unit", "scheduler"] if self.airflow.scheduler else ["unit"]
+
 
 @dataclass(frozen=True)
 class Matrix:
     """The whole table.
 
+    :param corners: the pairs that CI runs, and which of `TESTS` it runs there
     :param as_of: packages that are needed younger than an old Airflow's day, with the day of their own
     """
 
     pythons: tuple[str, ...]
     airflows: tuple[Airflow, ...]
-    corners: tuple[str, ...]
+    corners: Mapping[str, Sequence[str]]
     as_of: Mapping[str, str]
 
     @classmethod
@@ -87,7 +93,7 @@ class Matrix:
         return cls(
             pythons=tuple(table["pythons"]),
             airflows=tuple(Airflow(**{k: _frozen(v) for k, v in row.items()}) for row in table["airflow"]),
-            corners=tuple(table["corners"]),
+            corners=table["corners"],
             as_of=table["as_of"],
         )
 
@@ -210,9 +216,12 @@ class Result:
             self.passed += tests - errors - failures - skipped
 
 
-def run(pairs: Sequence[Pair], *, skip_missing: bool, unit: bool, scheduler: bool, extra: Sequence[str]) -> int:
-    """Test the pairs one after the other, print the table, and return the exit status."""
-    results = [_tested(pair, skip_missing=skip_missing, unit=unit, scheduler=scheduler, extra=extra) for pair in pairs]
+def run(pairs: Mapping[Pair, Sequence[str]], *, skip_missing: bool, extra: Sequence[str]) -> int:
+    """Test the pairs one after the other, print the table, and return the exit status.
+
+    :param pairs: each with the kinds of `TESTS` to run
+    """
+    results = [_tested(pair, kinds, skip_missing=skip_missing, extra=extra) for pair, kinds in pairs.items()]
     print(_table(results))
     wrong = [result for result in results if result.wrong]
     if wrong:
@@ -224,7 +233,7 @@ def run(pairs: Sequence[Pair], *, skip_missing: bool, unit: bool, scheduler: boo
     return 1 if wrong else 0
 
 
-def _tested(pair: Pair, *, skip_missing: bool, unit: bool, scheduler: bool, extra: Sequence[str]) -> Result:
+def _tested(pair: Pair, kinds: Sequence[str], *, skip_missing: bool, extra: Sequence[str]) -> Result:
     result = Result(pair)
     started = time.monotonic()
     print(f"::: Airflow {pair.airflow.version} on Python {pair.python}", flush=True)
@@ -236,12 +245,10 @@ def _tested(pair: Pair, *, skip_missing: bool, unit: bool, scheduler: bool, extr
         result.left_out = skip_missing and isinstance(why, NoInterpreter)
         result.wrong = not result.left_out
     else:
-        runs = [UNIT] if unit else []
-        runs += [SCHEDULER] if scheduler and pair.airflow.scheduler else []
-        for number, options in enumerate(runs):
-            report = python.parents[1] / f"report-{number}.xml"
+        for kind in kinds:
+            report = python.parents[1] / f"report-{kind}.xml"
             report.unlink(missing_ok=True)
-            command = [python, "-m", "pytest", "-q", f"--junitxml={report}", *options, *extra]
+            command = [python, "-m", "pytest", "-q", f"--junitxml={report}", *TESTS[kind], *extra]
             code = subprocess.run(command, cwd=CHECKOUT, env={**FEWER_EXAMPLES, **os.environ}, check=False).returncode
             # Also 5, no test found: whoever narrows the tests so far wants to know.
             result.wrong |= code != 0
@@ -258,8 +265,13 @@ FEWER_EXAMPLES = {"WOLKVOX_MACHINE_EXAMPLES": "50"}
 
 # Each process of xdist imports tests/conftest.py, and so has an Airflow home and a database of its own. A file's
 # tests stay together, for the sake of what they share.
-UNIT = ("-m", "not scheduler and not wheel", "--numprocesses=2", "--dist=loadfile")
-SCHEDULER = ("-m", "scheduler", "tests/airflow/test_real_scheduler.py")
+_UNIT = ("-m", "not scheduler and not wheel", "--numprocesses=2", "--dist=loadfile")
+TESTS: dict[str, tuple[str, ...]] = {
+    "unit": _UNIT,
+    # Those of the unit tests that are not the same on each Airflow.
+    "airflow": (*_UNIT, "tests/airflow"),
+    "scheduler": ("-m", "scheduler", "tests/airflow/test_real_scheduler.py"),
+}
 
 
 def _table(results: Sequence[Result]) -> str:
@@ -312,8 +324,9 @@ def main() -> int:
     chosen = parser.parse_args()
 
     matrix = Matrix.read()
+    corners = matrix.corners if getattr(chosen, "corners", False) else {}
     try:
-        pairs = matrix.chosen([*chosen.only, *(matrix.corners if getattr(chosen, "corners", False) else ())])
+        pairs = matrix.chosen([*chosen.only, *corners])
         if chosen.command == "constraints":
             for airflow in dict.fromkeys(pair.airflow for pair in pairs):
                 constrain(airflow, matrix, upgrade=chosen.upgrade)
@@ -321,11 +334,11 @@ def main() -> int:
     except (ValueError, CannotRun) as wrong:
         print(wrong, file=sys.stderr)
         return 1
+    left_out = {"scheduler"} if chosen.unit_only else {"unit", "airflow"} if chosen.scheduler_only else set()
+    tests = {pair: [kind for kind in corners.get(str(pair)) or pair.tests if kind not in left_out] for pair in pairs}
     return run(
-        pairs,
+        {pair: kinds for pair, kinds in tests.items() if kinds},
         skip_missing=chosen.skip_missing,
-        unit=not chosen.scheduler_only,
-        scheduler=not chosen.unit_only,
         extra=shlex.split(chosen.pytest),
     )
 

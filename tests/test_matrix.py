@@ -17,7 +17,7 @@ from matrix import Airflow, Matrix, NoInterpreter, Pair, interpreter, main
 
 OLD = Airflow(version="2.11.2", not_on=("3.13",))
 NEW = Airflow(version="3.3.2")
-SMALL = Matrix(pythons=("3.11", "3.13"), airflows=(OLD, NEW), corners=("2.11-3.11",), as_of={})
+SMALL = Matrix(pythons=("3.11", "3.13"), airflows=(OLD, NEW), corners={"2.11-3.11": ["airflow"]}, as_of={})
 
 
 @pytest.fixture
@@ -62,6 +62,7 @@ def test_the_table_excludes_the_pythons_that_the_installed_airflow_excludes():
 def test_the_corners_are_pairs():
     matrix = Matrix.read()
     assert {str(pair) for pair in matrix.chosen(matrix.corners)} == set(matrix.corners)
+    assert {kind for kinds in matrix.corners.values() for kind in kinds} <= set(module.TESTS)
 
 
 @pytest.mark.parametrize("airflow", Matrix.read().airflows, ids=lambda airflow: airflow.line)
@@ -108,11 +109,11 @@ def test_what_pytest_reported_is_in_the_table_and_in_the_exit_status(tmp_path, m
     python.symlink_to(sys.executable)
     monkeypatch.setattr(module, "environment", lambda pair: python)
     monkeypatch.setattr(module, "CHECKOUT", tmp_path)
-    monkeypatch.setattr(module, "UNIT", ("-p", "no:cacheprovider"))
+    monkeypatch.setattr(module, "TESTS", {"unit": ("-p", "no:cacheprovider")})
     # Not the options of the run that this test belongs to.
     monkeypatch.setattr(os, "environ", {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")})
 
-    result = module.run([Pair(OLD, "3.11")], skip_missing=False, unit=True, scheduler=False, extra=())
+    result = module.run({Pair(OLD, "3.11"): ["unit"]}, skip_missing=False, extra=())
 
     assert result == status
     assert row in capsys.readouterr().out
