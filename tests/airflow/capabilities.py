@@ -26,13 +26,6 @@ needs_raw_extra = pytest.mark.skipif(
     Version("3.0") <= AIRFLOW < Version("3.2"),
     reason="about an extra that is no JSON object: 3.0 and 3.1 take such a connection of the environment for none",
 )
-needs_widgets = pytest.mark.skipif(
-    Version("3.0") <= AIRFLOW < Version("3.2"),
-    reason="about the form's fields: 3.0 shows none without Flask-AppBuilder, in 3.1 the API server mocks it",
-)
-needs_mocked_widgets = pytest.mark.skipif(
-    not Version("3.1") <= AIRFLOW < Version("3.2"), reason="about how 3.1 draws the connection form"
-)
 NO_LEDGER = "about the ledger, kept in the task state store, which came with 3.3"
 needs_ledger = pytest.mark.skipif(not HAS_LEDGER, reason=NO_LEDGER)
 
