@@ -106,7 +106,9 @@ def test_what_pytest_reported_is_in_the_table_and_in_the_exit_status(tmp_path, m
     (tmp_path / "test_it.py").write_text(f"def test_it():\n    {test}\n")
     (tmp_path / "env" / "bin").mkdir(parents=True)
     python = tmp_path / "env" / "bin" / "python"
-    python.symlink_to(sys.executable)
+    # No link: a virtual environment is found by where its interpreter is called from.
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
     monkeypatch.setattr(module, "environment", lambda pair: python)
     monkeypatch.setattr(module, "CHECKOUT", tmp_path)
     monkeypatch.setattr(module, "TESTS", {"unit": ("-p", "no:cacheprovider")})

@@ -45,4 +45,12 @@ if HAS_TASK_SDK:
 else:
     from airflow.sensors import base as sensor_base
 
-__all__ = ["DAG_VERSIONS", "DagSerialization", "sensor_base"]
+try:
+    from airflow.sdk.log import redact
+except ImportError:  # before 3.1
+    try:
+        from airflow.sdk.execution_time.secrets_masker import redact
+    except ImportError:  # before 3.0
+        from airflow.utils.log.secrets_masker import redact
+
+__all__ = ["DAG_VERSIONS", "DagSerialization", "redact", "sensor_base"]
