@@ -8,10 +8,10 @@ DOCS_VENV := .venv-docs
 DOCS_READY := $(DOCS_VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo chaos cluster screenshots lint bench docs clean
+.PHONY: help test demo chaos cluster screenshots matrix matrix-corners constraints lint bench docs clean
 
 help:  ## Show the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 13
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
 
 test: $(READY)  ## Run all tests, against the simulator and a real Airflow (ARGS="-k name" narrows them)
 	$(BIN)/python -m pytest $(ARGS)
@@ -30,6 +30,16 @@ cluster: $(READY)  ## Call CALLS=400 customers with four tokens on a Celery clus
 screenshots: $(READY)  ## Take the pictures in docs/images anew, from a real Airflow in a headless Chromium
 	$(BIN)/python dev/screenshots.py
 
+MATRIX := $(BIN)/python dev/matrix.py run $(if $(SKIP_MISSING),--skip-missing) --pytest '$(ARGS)'
+matrix: $(READY)  ## Run the tests on every Airflow and Python (ONLY="2.11-3.12 3.3", SKIP_MISSING=1, ARGS="-k name")
+	$(MATRIX) $(ONLY)
+
+matrix-corners: $(READY)  ## Run the tests on the corners of the matrix, as CI does
+	$(MATRIX) --corners
+
+constraints: $(READY)  ## Make constraints/ anew (ONLY="2.11 3.0"; UPGRADE=1 keeps no pin)
+	$(BIN)/python dev/matrix.py constraints $(if $(UPGRADE),--upgrade) $(ONLY)
+
 lint: $(READY)  ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -42,7 +52,7 @@ docs: $(DOCS_READY)  ## Build the documentation into site/; warnings and request
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet --strict
 
 clean:  ## Remove the virtual environments, the demo's Airflow and the built documentation
-	rm -rf $(VENV) $(DOCS_VENV) site .airflow-demo
+	rm -rf $(VENV) $(DOCS_VENV) .matrix site .airflow-demo
 
 $(READY): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

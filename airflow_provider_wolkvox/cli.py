@@ -11,6 +11,7 @@ import itertools
 import json
 import sys
 from collections import Counter, defaultdict
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, EVERYBODYS_POOL, SLOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
     from sqlalchemy.orm import Session
 
@@ -53,7 +55,7 @@ def sync_pools(args: argparse.Namespace) -> None:
     from sqlalchemy import select
 
     rows = []
-    with create_session() as session:
+    with _logs_to_stderr(), create_session() as session:
         listed = _listed(session)
         for conn_id in sorted({*listed, *args.conn_id}):
             known = conn_id in listed or _token(conn_id)
@@ -85,7 +87,7 @@ def check(args: argparse.Namespace) -> None:
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
-    with create_session() as session:
+    with _logs_to_stderr(), create_session() as session:
         tasks, unreadable = _wolkvox_tasks(session)
         # A task's connection is known by name, so it can be looked up wherever it is kept.
         used = [task.conn_id for task in tasks if "{" not in task.conn_id]
@@ -227,7 +229,7 @@ def look_up(args: argparse.Namespace) -> None:
     try:
         around = instant(args.around, "--around")
         half = timedelta(seconds=arguments.seconds(args.minutes * 60, "--minutes"))
-        with _hook(args.conn_id).get_conn() as wolkvox:
+        with _logs_to_stderr(), _hook(args.conn_id).get_conn() as wolkvox:
             calls = wolkvox.reported_calls(args.agent, args.phone, around - half, around + half)
     except (ValueError, WolkvoxError, AirflowException) as wrong:
         print(wrong, file=sys.stderr)
@@ -264,11 +266,12 @@ def plan(args: argparse.Namespace) -> None:
     now = datetime.now(UTC)
     try:
         given = {name: value for name in _RULES if (value := getattr(args, name)) is not None}
-        hook = _hook(args.conn_id)
-        rules = Rules(**given, hours=hook.calling_hours(args.country) if args.country else None)
+        with _logs_to_stderr():
+            hook = _hook(args.conn_id)
+            rules = Rules(**given, hours=hook.calling_hours(args.country) if args.country else None)
         since = instant(args.since, "--since")
         until = instant(args.until, "--until") if args.until else now
-        with hook.get_conn() as wolkvox:
+        with _logs_to_stderr(), hook.get_conn() as wolkvox:
             chosen = plan_callbacks(
                 wolkvox, args.campaign, since, until, rules, now, prefix_in_reports=args.prefix_in_reports
             )
@@ -528,6 +531,11 @@ def _wolkvox_tasks(session: Session) -> tuple[list[LaneTask], list[str]]:
                 if conn_id := arguments.get("wolkvox_conn_id"):
                     tasks.append(LaneTask(f"{dag_id}.{task.task_id}", str(conn_id), task.pool))
     return tasks, unreadable
+
+
+def _logs_to_stderr() -> AbstractContextManager[Any]:
+    """Keep stdout for what a command shows: Airflow 2.11 logs there, and JSON with a log before it is none."""
+    return redirect_stdout(sys.stderr)
 
 
 def _print(rows: list[dict[str, Any]], output: str, *, nothing: str) -> None:

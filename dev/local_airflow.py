@@ -1,4 +1,4 @@
-"""A real Airflow 3 on one machine, for the demo and for the tests that need a real scheduler.
+"""A real Airflow on one machine, for the demo and for the tests that need a real scheduler.
 
     with LocalAirflow(home=Path(".airflow-demo"), dags=Path("example_dags")) as airflow:
         run_id = airflow.trigger("callbacks")
@@ -7,6 +7,8 @@
 Scheduler, dag-processor and api-server run as processes of this same interpreter, with LocalExecutor, SQLite
 and an ``AIRFLOW_HOME`` of their own. They listen on 127.0.0.1 only, read none of the developer's own
 ``AIRFLOW*`` variables, and are gone when the ``with`` block is left, however it is left.
+
+This is Airflow 3; `local_airflow_2.LocalAirflow2` is Airflow 2.11, and `installed()` the one that is installed.
 """
 
 from __future__ import annotations
@@ -146,9 +148,12 @@ class LocalAirflow:
         as Airflow has them: a task that fails, or is killed, keeps its state and its pool slot for up to 5 s more
         (``AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL``).
     :param parallelism: how many tasks LocalExecutor runs at once.
-    :param components: what to run. Add ``TRIGGERER`` for deferrable operators.
+    :param components: what to run; `COMPONENTS` if not given. Add ``TRIGGERER`` for deferrable operators.
     :param start_timeout: seconds until every component must have reported.
     """
+
+    COMPONENTS = AIRFLOW_3
+    REST = "/api/v2"
 
     def __init__(
         self,
@@ -158,7 +163,7 @@ class LocalAirflow:
         connections: Mapping[str, str | Mapping[str, Any]] | None = None,
         env: Mapping[str, str] | None = None,
         parallelism: int = 8,
-        components: Sequence[Component] = AIRFLOW_3,
+        components: Sequence[Component] | None = None,
         start_timeout: float = 120.0,
     ) -> None:
         self.home = Path(home).resolve()
@@ -168,7 +173,7 @@ class LocalAirflow:
         self._connections = dict(connections or {})
         self._additions = dict(env or {})
         self._parallelism = parallelism
-        self._components = tuple(components)
+        self._components = tuple(self.COMPONENTS if components is None else components)
         self._start_timeout = start_timeout
 
         self.api_url = ""
@@ -277,13 +282,55 @@ class LocalAirflow:
             "NO_PROXY": never_proxied,
             "no_proxy": never_proxied,
             "AIRFLOW_HOME": str(self.home),
-            **_settings(self.home, self.dags_folder, port, self._parallelism),
+            **_as_variables(self._options(port)),
         }
         connections = {
             f"AIRFLOW_CONN_{conn_id.upper()}": value if isinstance(value, str) else json.dumps(dict(value))
             for conn_id, value in self._connections.items()
         }
         return {**inherited, **chosen, **connections, **self._additions}
+
+    def _options(self, port: int) -> dict[tuple[str, str], object]:
+        """Airflow's options; all exist from 3.0 to 3.3 (``[api] secret_key`` from 3.1)."""
+        keys = _keys(self.home)
+        url = f"http://{LOOPBACK}:{port}"
+        return {
+            **self._common_options(keys),
+            ("core", "simple_auth_manager_all_admins"): True,
+            ("core", "execution_api_server_url"): f"{url}/execution/",
+            ("api", "base_url"): url,
+            ("api", "host"): LOOPBACK,
+            ("api", "port"): port,
+            ("api", "secret_key"): keys["secret_key"],
+            ("api_auth", "jwt_secret"): keys["jwt_secret"],
+            # How soon a new file is seen: after 300 s by default, looked after every 5 s.
+            ("dag_processor", "refresh_interval"): 1,
+            ("dag_processor", "bundle_refresh_check_interval"): 1,
+            # A changed file is parsed as soon as it is seen; parsing the others anew every 30 s, the default, would
+            # take the processor from the tasks.
+            ("dag_processor", "min_file_process_interval"): 300,
+        }
+
+    def _common_options(self, keys: Mapping[str, str]) -> dict[tuple[str, str], object]:
+        """Options that 2.11 has as well."""
+        return {
+            ("core", "dags_folder"): self.dags_folder,
+            ("core", "plugins_folder"): self.home / "plugins",
+            ("core", "load_examples"): False,
+            ("core", "executor"): "LocalExecutor",
+            ("core", "parallelism"): self._parallelism,
+            ("core", "fernet_key"): keys["fernet_key"],
+            # The default asks DNS for the machine's full name, which can take seconds where there is no DNS.
+            ("core", "hostname_callable"): "socket.gethostname",
+            # By default a changed DAG is not written again within 30 s of the last time.
+            ("core", "min_serialized_dag_update_interval"): 0,
+            ("database", "sql_alchemy_conn"): f"sqlite:///{self.home / 'airflow.db'}",
+            ("logging", "base_log_folder"): self.home / "logs",
+            ("api", "maximum_page_limit"): _PAGE,
+            # The scheduler sleeps this long after a round that had nothing to do; 1 s by default, and a run needs
+            # several rounds.
+            ("scheduler", "scheduler_idle_sleep_time"): 0.1,
+        }
 
     def _migrate(self) -> None:
         version = importlib.metadata.version("apache-airflow")
@@ -359,8 +406,18 @@ class LocalAirflow:
 
         :raises CommandFailed: with what the command printed, unless ``check`` is false.
         """
+        return self._run("airflow", *arguments, check=check, timeout=timeout)
+
+    def wolkvox(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command of the provider in this Airflow's environment.
+
+        :raises CommandFailed: with what the command printed, unless ``check`` is false.
+        """
+        return self._run("airflow_provider_wolkvox", *arguments, check=check, timeout=120.0)
+
+    def _run(self, *command: str, check: bool, timeout: float) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [sys.executable, "-m", "airflow", *arguments],
+            [sys.executable, "-m", *command],
             env=self.environment,
             cwd=self.home,
             stdin=subprocess.DEVNULL,
@@ -370,9 +427,7 @@ class LocalAirflow:
             check=False,
         )
         if check and done.returncode != 0:
-            raise CommandFailed(
-                f"`airflow {' '.join(arguments)}` ended with {done.returncode}.\n{done.stdout}\n{done.stderr}"
-            )
+            raise CommandFailed(f"`{' '.join(command)}` ended with {done.returncode}.\n{done.stdout}\n{done.stderr}")
         return done
 
     def wait_until(
@@ -484,11 +539,14 @@ class LocalAirflow:
         self.unpause(dag_id)
         body = {
             "conf": dict(conf or {}),
-            "logical_date": logical_date.isoformat() if logical_date else None,
+            **self._of_a_run(logical_date),
         }
         if run_id is not None:
             body["dag_run_id"] = run_id
         return str(self._send("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
+
+    def _of_a_run(self, logical_date: datetime | None) -> dict[str, Any]:
+        return {"logical_date": logical_date.isoformat() if logical_date else None}
 
     def unpause(self, dag_id: str) -> None:
         """Let the DAG's runs go ahead. DAGs start paused, so that no schedule runs unasked."""
@@ -597,7 +655,8 @@ class LocalAirflow:
         if task_ids is not None:
             body["task_ids"] = list(task_ids)
         answer = self._send("POST", f"/dags/{dag_id}/clearTaskInstances", body)
-        return [(entry["task_id"], entry["map_index"]) for entry in answer["task_instances"]]
+        # 2.11 clears a task with all of its map indexes, and tells of none.
+        return [(entry["task_id"], entry.get("map_index", -1)) for entry in answer["task_instances"]]
 
     def set_task_state(self, dag_id: str, run_id: str, task_id: str, state: str, map_index: int = -1) -> None:
         """Mark a task ``success``, ``failed`` or ``skipped``, as a person does in the UI."""
@@ -623,7 +682,7 @@ class LocalAirflow:
     def _request(self, method: str, path: str, **how: Any) -> dict[str, Any]:
         for tries_left in reversed(range(DATABASE_TRIES)):
             answer = self._http.request(
-                method, f"{self.api_url}/api/v2{path}", headers={"Accept": "application/json"}, timeout=90, **how
+                method, f"{self.api_url}{self.REST}{path}", headers={"Accept": "application/json"}, timeout=90, **how
             )
             # The api-server can lock itself out of its SQLite: one request has written and waits for the event
             # loop to commit, while another one blocks that loop with a write of its own. Nothing was changed.
@@ -640,58 +699,32 @@ class LocalAirflow:
 _PAGE = 5000
 
 
-def _settings(home: Path, dags_folder: Path, port: int, parallelism: int) -> dict[str, str]:
-    """Airflow's options by their variables; all exist from 3.0 to 3.3 (``[api] secret_key`` from 3.1)."""
-    url = f"http://{LOOPBACK}:{port}"
-    options: dict[tuple[str, str], object] = {
-        ("core", "dags_folder"): dags_folder,
-        ("core", "plugins_folder"): home / "plugins",
-        ("core", "load_examples"): False,
-        ("core", "executor"): "LocalExecutor",
-        ("core", "parallelism"): parallelism,
-        ("core", "simple_auth_manager_all_admins"): True,
-        ("core", "execution_api_server_url"): f"{url}/execution/",
-        # The default asks DNS for the machine's full name, which can take seconds where there is no DNS.
-        ("core", "hostname_callable"): "socket.gethostname",
-        # By default a changed DAG is not written again within 30 s of the last time.
-        ("core", "min_serialized_dag_update_interval"): 0,
-        ("database", "sql_alchemy_conn"): f"sqlite:///{home / 'airflow.db'}",
-        ("logging", "base_log_folder"): home / "logs",
-        ("api", "base_url"): url,
-        ("api", "host"): LOOPBACK,
-        ("api", "port"): port,
-        ("api", "maximum_page_limit"): _PAGE,
-        # The scheduler sleeps this long after a round that had nothing to do; 1 s by default, and a run needs
-        # several rounds.
-        ("scheduler", "scheduler_idle_sleep_time"): 0.1,
-        # How soon a new file is seen: after 300 s by default, looked after every 5 s.
-        ("dag_processor", "refresh_interval"): 1,
-        ("dag_processor", "bundle_refresh_check_interval"): 1,
-        # A changed file is parsed as soon as it is seen; parsing the others anew every 30 s, the default, would
-        # take the processor from the tasks.
-        ("dag_processor", "min_file_process_interval"): 300,
-        **_secrets(home),
-    }
+def _as_variables(options: Mapping[tuple[str, str], object]) -> dict[str, str]:
     return {f"AIRFLOW__{part.upper()}__{name.upper()}": str(value) for (part, name), value in options.items()}
 
 
-def _secrets(home: Path) -> dict[tuple[str, str], str]:
+def _keys(home: Path) -> dict[str, str]:
     """This home's own keys, made once: what a database holds encrypted must stay readable."""
     path = home / "secrets.json"
     if not path.exists():
-        keys = {
+        made = {
             "fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             "secret_key": secrets.token_urlsafe(32),
             "jwt_secret": secrets.token_urlsafe(64),
         }
         path.touch(mode=0o600)
-        path.write_text(json.dumps(keys))
-    keys = json.loads(path.read_text())
-    return {
-        ("core", "fernet_key"): keys["fernet_key"],
-        ("api", "secret_key"): keys["secret_key"],
-        ("api_auth", "jwt_secret"): keys["jwt_secret"],
-    }
+        path.write_text(json.dumps(made))
+    keys: dict[str, str] = json.loads(path.read_text())
+    return keys
+
+
+def installed() -> type[LocalAirflow]:
+    """Return the class for the Airflow that is installed."""
+    if importlib.metadata.version("apache-airflow").startswith("2."):
+        from local_airflow_2 import LocalAirflow2
+
+        return LocalAirflow2
+    return LocalAirflow
 
 
 def _moment(text: str | None) -> datetime | None:

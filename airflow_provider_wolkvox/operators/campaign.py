@@ -351,13 +351,15 @@ def _parsed(path: str) -> Iterator[Any]:
     # Spreadsheets put a byte order mark before the header.
     file: Any
     with ObjectStoragePath(path).open("r", encoding="utf-8-sig", newline="") as file:  # type: ignore[no-untyped-call]
+        # In Airflow 3.0 such a file is no iterator.
+        lines = iter(file.readline, "")
         if path.lower().endswith(".csv"):
-            header = file.readline()
+            header = next(lines, "")
             delimiter = ";" if header.count(";") > header.count(",") else ","
             names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
             if len(set(names)) < len(names):
                 raise ValueError(f"{path}: the header names a column twice. Nothing was sent")
-            for row in csv.reader(file, delimiter=delimiter):
+            for row in csv.reader(lines, delimiter=delimiter):
                 if row:
                     if len(row) != len(names):
                         raise ValueError(
@@ -365,7 +367,7 @@ def _parsed(path: str) -> Iterator[Any]:
                         )
                     yield dict(zip(names, row, strict=True))
             return
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(lines, start=1):
             if line.strip():
                 try:
                     yield json.loads(line)

@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "dev"))
 
 from chaos import quick_settings
-from local_airflow import LocalAirflow
+from local_airflow import installed
 
 # Nobody waits five minutes for a test: what the author of a DAG gives to one sensor, a cluster policy gives to all.
 IMPATIENT = """
@@ -27,7 +27,7 @@ def local_airflow(tmp_path_factory):
     settings = home / "config" / "airflow_local_settings.py"
     settings.parent.mkdir()
     settings.write_text(IMPATIENT)
-    with LocalAirflow(home=home, env=quick_settings(home)) as airflow:
+    with installed()(home=home, env=quick_settings(home)) as airflow:
         yield airflow
 
 

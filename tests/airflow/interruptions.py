@@ -12,6 +12,7 @@ from unittest import mock
 from uuid import uuid4
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+from capabilities import HAS_TASK_SDK
 from task_runner import ProcessKilled, Server
 
 from airflow_provider_wolkvox.api import client, transport
@@ -77,7 +78,10 @@ class Interruption:
         """Watch the messages and the stages of one try."""
         from task_runner import kind_of
 
-        self.server.on_message = lambda message, when: self.passes(kind_of(message), when)
+        # Without messages there is nothing to watch; what needs them is skipped as it asks for them.
+        watching = HAS_TASK_SDK or self.kind != "nothing" or self.names is not None
+        if watching:
+            self.server.on_message = lambda message, when: self.passes(kind_of(message), when)
         wrapped = [
             (transport._MarkingConnection, "connect", "connect"),
             (transport.HTTPConnection, "endheaders", "hand over"),
@@ -96,7 +100,8 @@ class Interruption:
         finally:
             for patch in patches:
                 patch.stop()
-            self.server.on_message = lambda message, when: None
+            if watching:
+                self.server.on_message = lambda message, when: None
             signal.signal(signal.SIGTERM, before)
 
     def _watched(self, function: Callable[..., Any], stage: str) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from airflow.sdk import dag
+from airflow.providers.common.compat.sdk import dag
 
 from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
 
@@ -17,6 +17,7 @@ WAITING_LANE = "wolkvox_waiting"
 CATCHUP_LANE = "wolkvox_catchup"
 LOOK_UP_LANE = "wolkvox_look_up"
 HOURS_LANE = "wolkvox_hours"
+UNKNOWN_LANE = "wolkvox_unknown"
 
 PARALLEL_PLAIN = 2
 PARALLEL_MAPPED = 3
@@ -26,18 +27,21 @@ WAITING_PHONE = "3005550301"
 CATCHUP_PHONE = "3005550401"
 LOOK_UP_PHONE = "3005550501"
 LOOK_UP_NEXT_PHONE = "3005550502"
+UNKNOWN_PHONE = "3005550601"
 HOURS_PHONE = "3005550701"
 HOURS_NEXT_PHONE = "3005550702"
 # Where a test writes when the hours of `scheduler_hours` open, in Airflow's home.
 OPENS_FILE = "opens"
 
+# 2.11 wants one of every DAG.
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 CATCHUP_FROM = TODAY - timedelta(days=30)
 # Due two days ago: by `max_age`, 24 hours, even the last run comes too late.
 CATCHUP_TO = TODAY - timedelta(days=2)
 
 
-@dag(schedule=None)
+@dag(schedule=None, start_date=LONG_AGO)
 def scheduler_parallel():
     # Each DAG run has its own customers, so that every ring can be told to belong to one of them.
     phone = "{{ dag_run.conf['customers'] }}"
@@ -53,7 +57,7 @@ def scheduler_parallel():
     )
 
 
-@dag(schedule=None)
+@dag(schedule=None, start_date=LONG_AGO)
 def scheduler_again():
     AuxCallOperator(task_id="plain", agent_id="10001", customer_phone=AGAIN_PHONE, wolkvox_conn_id=AGAIN_LANE)
     AuxCallOperator.partial(task_id="mapped", agent_id="10002", wolkvox_conn_id=AGAIN_LANE).expand(
@@ -61,7 +65,7 @@ def scheduler_again():
     )
 
 
-@dag(schedule=None)
+@dag(schedule=None, start_date=LONG_AGO)
 def scheduler_waiting():
     AuxCallOperator(task_id="call", agent_id="10001", customer_phone=WAITING_PHONE, wolkvox_conn_id=WAITING_LANE)
 
@@ -71,13 +75,25 @@ def scheduler_catchup():
     AuxCallOperator(task_id="call", agent_id="10001", customer_phone=CATCHUP_PHONE, wolkvox_conn_id=CATCHUP_LANE)
 
 
+@dag(schedule=None, start_date=LONG_AGO)
+def scheduler_unknown():
+    AuxCallOperator(
+        task_id="call",
+        agent_id="10001",
+        customer_phone=UNKNOWN_PHONE,
+        wolkvox_conn_id=UNKNOWN_LANE,
+        retries=3,
+        retry_delay=timedelta(seconds=1),
+    )
+
+
 class ImpatientCallOperator(AuxCallOperator):
     """Looks again after seconds: nobody waits five minutes for a test."""
 
     look_up_every = timedelta(seconds=3)
 
 
-@dag(schedule=None)
+@dag(schedule=None, start_date=LONG_AGO)
 def scheduler_look_up():
     ImpatientCallOperator(
         task_id="looked_up",
@@ -103,7 +119,7 @@ class HoursOfFile:
         return None if self.is_open(at) else "the test says so"
 
 
-@dag(schedule=None)
+@dag(schedule=None, start_date=LONG_AGO)
 def scheduler_hours():
     AuxCallOperator(
         task_id="waits",
@@ -125,6 +141,7 @@ def scheduler_hours():
 scheduler_parallel()
 scheduler_again()
 scheduler_waiting()
+scheduler_unknown()
 scheduler_catchup()
 scheduler_look_up()
 scheduler_hours()

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
+from capabilities import needs_ledger
 from samples import TOKEN
 from task_runner import ProcessKilled, Server, run_try
 
@@ -46,12 +47,14 @@ def test_every_customer_is_rung_once_in_order_and_told_of(simulator, wolkvox_con
     assert run.xcoms["left"] == []
 
 
+@needs_ledger
 def test_the_ledger_costs_one_message_a_call(simulator, wolkvox_connection, server):
     run_try(batch(), server)
     # One begins it, one is for the first call's intent, one comes during each call but the last, and one after that.
     assert server.kinds().count("SetTaskStateStore") == len(CALLS) + 2
 
 
+@needs_ledger
 def test_a_batch_that_is_cleared_rings_nobody_again(simulator, wolkvox_connection, server):
     first = run_try(batch(), server)
     again = run_try(batch(), server, try_number=2, max_tries=1)
@@ -62,6 +65,7 @@ def test_a_batch_that_is_cleared_rings_nobody_again(simulator, wolkvox_connectio
     ]
 
 
+@needs_ledger
 def test_a_list_that_changed_its_order_and_grew_rings_only_who_is_new(simulator, wolkvox_connection, server):
     spelt = [{**call, "customer_phone": f"+57 {call['customer_phone']}"} for call in CALLS[:6]]
     run_try(batch(calls=spelt), server)
@@ -71,6 +75,7 @@ def test_a_list_that_changed_its_order_and_grew_rings_only_who_is_new(simulator,
     assert {phone[-10:] for phone in simulator.rings} == set(PHONES)
 
 
+@needs_ledger
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("number", [0, 1, 5, len(CALLS) - 1, len(CALLS)])
 def test_a_batch_killed_at_any_write_goes_on_where_it_was_and_leaves_at_most_two_in_doubt(
@@ -125,6 +130,7 @@ def test_one_refused_and_one_unknown_call_do_not_stop_the_rest(simulator, wolkvo
     assert max(simulator.rings.values()) == 1
 
 
+@needs_ledger
 @pytest.mark.parametrize(
     ("fault", "state"),
     [("quota", "failed"), ("bad_token", "failed"), ("api_off", "up_for_retry"), ("busy", "up_for_retry")],
@@ -162,6 +168,7 @@ def test_unknown_outcomes_in_a_row_end_the_batch(simulator, wolkvox_connection, 
     assert sum(simulator.rings.values()) == 5
 
 
+@needs_ledger
 @pytest.mark.parametrize("value", ["true", "1", "wolkvox_default", "other, wolkvox_default"])
 def test_the_stop_switch_ends_all_calling_within_a_call(simulator, wolkvox_connection, server, value):
     def stop(message, moment):

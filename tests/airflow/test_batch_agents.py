@@ -8,6 +8,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from capabilities import needs_ledger
 from task_runner import Server, run_try
 from test_batch import ALL_ONCE, CALLS, batch, states
 
@@ -43,6 +44,7 @@ def test_an_agent_whose_call_was_refused_gets_the_next(simulator, wolkvox_connec
     assert states(run) == ["refused", "accepted"]
 
 
+@needs_ledger
 @pytest.mark.parametrize("fault", ["bad_token", "quota"])
 def test_a_batch_that_ended_before_its_first_call_is_cleared_and_calls(simulator, wolkvox_connection, server, fault):
     simulator.fault(fault, api="agents", times=1)
@@ -83,7 +85,7 @@ def test_one_request_reads_all_agents_and_at_most_one_an_interval(simulator, wol
 
 
 def test_an_interval_of_nothing_is_refused():
-    from airflow.sdk import DAG
+    from airflow.providers.common.compat.sdk import DAG
 
     with DAG("endless", schedule=None) as dag, pytest.raises(ValueError, match="agent_poll_interval"):
         waiting(agent_poll_interval=timedelta(0))(dag)

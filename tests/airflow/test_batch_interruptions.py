@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+from capabilities import needs_ledger
 from interruptions import Interruption, quick_waits
 from samples import TOKEN
 from task_runner import ProcessKilled, Server, run_try
@@ -169,6 +170,7 @@ def test_a_store_that_is_down_from_any_step_on_rings_nobody_twice(monkeypatch):
 # Chunks
 
 
+@needs_ledger
 @pytest.mark.parametrize("number", [98, 99, 100, 101, 199, 201])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_kill_near_a_chunks_end_rings_nobody_twice(monkeypatch, number, when):
@@ -217,6 +219,7 @@ class Store:
         return max(map(len, self.kept.values()))
 
 
+@needs_ledger
 @pytest.mark.parametrize("letter", ["ñ", "\N{TELEPHONE RECEIVER}"], ids=["n tilde", "emoji"])
 def test_a_chunk_of_the_longest_reasons_outside_ascii_stays_under_the_stores_limit(letter):
     store = Store()
@@ -229,6 +232,7 @@ def test_a_chunk_of_the_longest_reasons_outside_ascii_stays_under_the_stores_lim
     assert store.longest < STORE_LIMIT
 
 
+@needs_ledger
 @pytest.mark.parametrize("skipped", [1_000])
 def test_many_lines_at_once_are_written_in_chunks(skipped):
     store = Store()
@@ -248,6 +252,7 @@ def test_a_batch_that_skips_many_stays_under_the_stores_limit(monkeypatch):
         assert max(len(json.dumps(value)) for value in server.store.values()) < STORE_LIMIT
 
 
+@needs_ledger
 def test_a_write_that_failed_leaves_no_gap_between_chunks():
     store = Store()
     ledger = BatchLedger(store, 1)
@@ -316,6 +321,7 @@ def test_the_stop_switch_holds_for_what_is_sent_again(monkeypatch):
         assert not sim.rings
 
 
+@needs_ledger
 def test_an_execution_timeout_while_it_waits_is_retried_and_goes_on(monkeypatch):
     with wolkvox(monkeypatch) as (sim, server):
         make = batch(calls=THREE, pace=timedelta(seconds=30), execution_timeout=timedelta(seconds=1))
@@ -327,6 +333,7 @@ def test_an_execution_timeout_while_it_waits_is_retried_and_goes_on(monkeypatch)
         assert set(sim.rings.values()) == {1}
 
 
+@needs_ledger
 @pytest.mark.parametrize("error", [RuntimeError, ValueError, OSError])
 def test_an_exception_of_any_kind_after_a_request_leaves_it_in_doubt(monkeypatch, error):
     aux_call, raised = WolkvoxHook.aux_call, []

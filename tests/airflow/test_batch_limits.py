@@ -8,6 +8,7 @@ from unittest import mock
 from uuid import uuid4
 
 import pytest
+from capabilities import needs_ledger
 from task_runner import Server, run_try
 from test_batch import ALL_ONCE, CALLS, PHONES, batch, states
 
@@ -59,6 +60,7 @@ def test_a_report_that_cannot_be_written_is_no_way_around_a_limit(simulator, wol
     assert run.state == "failed"
 
 
+@needs_ledger
 def test_what_was_refused_is_not_asked_for_again_after_each_pause(simulator, wolkvox_connection, server):
     simulator.remove_agent("10003")
     simulator.fault("drop_after_ringing", api="aux_call", times=1)
@@ -71,6 +73,7 @@ def test_what_was_refused_is_not_asked_for_again_after_each_pause(simulator, wol
     assert simulator.stats().requests == requests
 
 
+@needs_ledger
 def test_several_unknown_calls_are_looked_up_over_pauses_and_rung_once(simulator, wolkvox_connection, server):
     for after in (1, 3, 5):
         simulator.fault("drop_after_ringing", api="aux_call", after=after - 1, times=1)
@@ -126,6 +129,7 @@ class Doors:
         return self.opens
 
 
+@needs_ledger
 @pytest.mark.parametrize("after", range(1, 40, 3))
 def test_hours_that_close_at_any_moment_have_the_rest_wait_and_rung_once(simulator, wolkvox_connection, server, after):
     doors = Doors()
@@ -142,6 +146,7 @@ def test_hours_that_close_at_any_moment_have_the_rest_wait_and_rung_once(simulat
     assert set(simulator.rings) == {phone for phone in told if told[phone] == "accepted"}
 
 
+@needs_ledger
 def test_hours_that_close_right_before_a_request_have_the_call_wait_as_well(simulator, wolkvox_connection, server):
     doors = Doors()
     # Asked when the call is chosen, and for the last time with the connection at hand.
@@ -151,6 +156,7 @@ def test_hours_that_close_right_before_a_request_have_the_call_wait_as_well(simu
     assert run.state == "up_for_reschedule"
 
 
+@needs_ledger
 @pytest.mark.parametrize("outside_hours", ["fail"])
 def test_a_last_look_that_fails_the_batch_leaves_no_doubt(simulator, wolkvox_connection, server, outside_hours):
     doors = Doors()
@@ -164,6 +170,7 @@ def test_a_last_look_that_fails_the_batch_leaves_no_doubt(simulator, wolkvox_con
     assert states(second) == ["accepted", "accepted"]
 
 
+@needs_ledger
 @pytest.mark.parametrize("outside_hours", ["skip", "fail", "wait"])
 def test_closed_hours_ring_nobody(simulator, wolkvox_connection, server, outside_hours):
     doors = Doors()
@@ -211,7 +218,7 @@ def test_each_calls_own_last_instant_is_kept(simulator, wolkvox_connection, serv
 
 
 def older(ti):
-    ti.get_template_context().pop("task_state_store")
+    ti.get_template_context().pop("task_state_store", None)
 
 
 def test_without_a_ledger_a_second_try_refuses_and_nothing_pauses(simulator, wolkvox_connection, server):

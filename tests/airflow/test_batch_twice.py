@@ -6,6 +6,7 @@ import copy
 from uuid import uuid4
 
 import pytest
+from capabilities import needs_ledger
 from interruptions import Interruption
 from task_runner import Server, run_try
 from test_batch import ALL_ONCE, CALLS, PHONES, batch, states
@@ -43,6 +44,7 @@ def test_a_number_in_two_spellings_is_one_customer_of_a_list(simulator, wolkvox_
     assert people(simulator) == {LOCAL[-8:]: 1}
 
 
+@needs_ledger
 @pytest.mark.parametrize(
     "other",
     SPELLINGS,
@@ -55,6 +57,7 @@ def test_a_number_in_another_spelling_is_not_rung_again_by_a_later_run(simulator
     assert people(simulator) == {LOCAL[-8:]: 1}
 
 
+@needs_ledger
 def test_a_number_in_doubt_in_another_spelling_is_not_rung_again(simulator, wolkvox_connection, server):
     simulator.fault("drop_after_ringing", api="aux_call", times=1)
     run_try(batch(calls=[one(LOCAL)]), server)
@@ -83,6 +86,7 @@ def test_a_short_number_with_its_countrys_code_is_the_same_customer(
     assert people(simulator) == {national[-8:]: 1}
 
 
+@needs_ledger
 def test_an_agent_who_changed_between_two_runs_changes_nothing_for_who_was_rung(simulator, wolkvox_connection, server):
     run_try(batch(max_calls=6), server)
     changed = [{**call, "agent_id": "10005"} for call in CALLS]
@@ -91,6 +95,7 @@ def test_an_agent_who_changed_between_two_runs_changes_nothing_for_who_was_rung(
     assert simulator.rings == ALL_ONCE
 
 
+@needs_ledger
 def test_a_call_in_doubt_is_looked_up_with_the_agent_it_was_asked_of(simulator, wolkvox_connection, server):
     simulator.fault("drop_after_ringing", api="aux_call", times=1)
     run_try(batch(calls=[one(LOCAL)]), server)
@@ -99,6 +104,7 @@ def test_a_call_in_doubt_is_looked_up_with_the_agent_it_was_asked_of(simulator, 
     assert states(again) == ["accepted"]
 
 
+@needs_ledger
 def test_a_call_in_doubt_that_left_the_list_is_told_of(simulator, wolkvox_connection, server, everything_said):
     simulator.fault("drop_after_ringing", api="aux_call", times=1)
     run_try(batch(calls=CALLS[:3]), server)
@@ -137,6 +143,7 @@ def copies(simulator, server, at: int, when: str) -> None:
     assert watch.names[:at] == steps_of_a_try()[:at]
 
 
+@needs_ledger
 @pytest.mark.parametrize(
     ("kind", "when"),
     [
@@ -156,6 +163,7 @@ def test_two_processes_of_one_task_ring_nobody_twice_nor_does_a_clear(
     assert max(simulator.rings.values()) == 1
 
 
+@needs_ledger
 def test_what_a_second_process_made_during_a_call_is_known_to_a_clear(
     simulator, wolkvox_connection, server, monkeypatch
 ):
@@ -179,13 +187,14 @@ def test_what_a_second_process_made_during_a_call_is_known_to_a_clear(
 
 
 def test_the_task_can_be_copied_deeply(simulator):
-    from airflow.sdk import DAG
+    from airflow.providers.common.compat.sdk import DAG
 
     with DAG("copied", schedule=None) as dag:
         task = batch()(dag)
     assert copy.deepcopy(task).calls == CALLS
 
 
+@needs_ledger
 @pytest.mark.parametrize("gap", ["store", "task"])
 def test_what_a_cleared_process_does_late_is_answered_with_no_further_ring(simulator, wolkvox_connection, server, gap):
     cleared = False

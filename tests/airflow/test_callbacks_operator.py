@@ -10,8 +10,8 @@ from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from airflow.sdk import DAG
-from airflow.serialization.serialized_objects import DagSerialization
+from airflow.providers.common.compat.sdk import DAG
+from capabilities import DagSerialization
 from samples import AGENT, PHONE, TOKEN
 from task_runner import Server, run_try
 
@@ -27,8 +27,8 @@ pytestmark = pytest.mark.usefixtures("own_sigterm")
 CAMPAIGN = "32841"
 OTHER = "77"
 CUT = Rules(shorter_than=20, hung_up_by="customer")
-IN_FIVE_HOURS = "{{ dag_run.run_after + macros.timedelta(hours=5) }}"
-TWO_HOURS_AGO = "{{ (dag_run.run_after - macros.timedelta(hours=2)).isoformat() }}"
+IN_FIVE_HOURS = "{{ data_interval_end + macros.timedelta(hours=5) }}"
+TWO_HOURS_AGO = "{{ (data_interval_end - macros.timedelta(hours=2)).isoformat() }}"
 
 
 def phone_of(number: int) -> str:
@@ -331,17 +331,17 @@ def test_hours_that_are_closed_leave_everybody_out(day, server):
 
 
 @pytest.mark.parametrize(
-    "since", [datetime.now(UTC) - timedelta(hours=3), "{{ dag_run.run_after - macros.timedelta(hours=3) }}"]
+    "since", [datetime.now(UTC) - timedelta(hours=3), "{{ data_interval_end - macros.timedelta(hours=3) }}"]
 )
 def test_the_range_may_be_instants_and_templates(day, server, since):
-    make = choosing(since=since, until="{{ dag_run.run_after }}")
+    make = choosing(since=since, until="{{ data_interval_end }}")
     assert chosen(run_try(make, server)) == truth(day)[0]
 
 
 def test_native_rendering_may_make_instants_of_them(day, server):
     def native(dag):
         dag.render_template_as_native_obj = True
-        return choosing(campaign_id="{{ 32841 }}", since="{{ dag_run.run_after - macros.timedelta(hours=3) }}")(dag)
+        return choosing(campaign_id="{{ 32841 }}", since="{{ data_interval_end - macros.timedelta(hours=3) }}")(dag)
 
     assert chosen(run_try(native, server)) == truth(day)[0]
 
@@ -381,8 +381,8 @@ def test_what_is_no_instant_is_refused_while_the_dag_is_parsed(argument, value):
         ({"since": "{{ 'yesterday' }}"}, "is no instant"),
         ({"since": "{{ none }}"}, "is no instant"),
         ({"since": "{{ '2026-11-22 08:00:00' }}"}, "has no time zone"),
-        ({"until": "{{ dag_run.run_after - macros.timedelta(hours=5) }}"}, "is before since"),
-        ({"since": IN_FIVE_HOURS, "until": "{{ dag_run.run_after + macros.timedelta(hours=9) }}"}, "future"),
+        ({"until": "{{ data_interval_end - macros.timedelta(hours=5) }}"}, "is before since"),
+        ({"since": IN_FIVE_HOURS, "until": "{{ data_interval_end + macros.timedelta(hours=9) }}"}, "future"),
     ],
 )
 def test_what_cannot_be_planned_fails_clearly_and_without_a_retry(fast, server, arguments, words):

@@ -8,10 +8,8 @@ from datetime import UTC, datetime, timedelta
 from unittest import mock
 
 import pytest
-from airflow.sdk import DAG
-from airflow.sdk.bases import sensor as base
-from airflow.sdk.execution_time import comms
-from airflow.serialization.serialized_objects import DagSerialization
+from airflow.providers.common.compat.sdk import DAG, AirflowException
+from capabilities import AIRFLOW, HAS_TASK_SDK, DagSerialization, sensor_base
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import AGENT, PHONE, TOKEN
@@ -32,7 +30,6 @@ from test_calling_hours_of_calls import (
     older,
     read_back,
     requests,
-    reschedules,
     utc,
 )
 from test_cli import add_dag, airflow, check, database, parser, set_pool, store_connection  # noqa: F401
@@ -48,23 +45,12 @@ pytestmark = [
 ]
 
 
-class SensorServer(Server):
-    """A server that also keeps when its sensor first gave its slot back."""
-
-    first: datetime | None = None
-
-    def _answer(self, msg):
-        if isinstance(msg, comms.GetTaskRescheduleStartDate):
-            return comms.TaskRescheduleStartDate(start_date=self.first)
-        return super()._answer(msg)
-
-
 @contextmanager
 def ticking(clock):
     """Let the sensor and Airflow's own part of it go by one clock."""
     with (
         clock.installed(calling_hours),
-        mock.patch.object(base.timezone, "utcnow", side_effect=lambda: clock.at),
+        mock.patch.object(sensor_base.timezone, "utcnow", side_effect=lambda: clock.at),
     ):
         yield
 
@@ -77,8 +63,8 @@ def clock():
 
 
 @pytest.fixture
-def server() -> SensorServer:
-    return SensorServer()
+def server() -> Server:
+    return Server()
 
 
 @pytest.fixture(autouse=True)
@@ -107,10 +93,11 @@ def poke(clock, server, *, retries=0, quiet=False, **arguments):
     """Run the sensor once, as the scheduler does when its time has come."""
 
     def again(ti):
-        ti._ti_context_from_server.task_reschedule_count = len(reschedules(server))
+        if HAS_TASK_SDK:
+            ti._ti_context_from_server.task_reschedule_count = len(server.reschedules())
 
-    if server.first is None:
-        server.first = clock.at
+    if server.first_rescheduled is None:
+        server.first_rescheduled = clock.at
     return run_try(waiting(**arguments), server, due=clock.at, retries=retries, around=again, quiet=quiet)
 
 
@@ -123,10 +110,10 @@ def test_in_the_hours_it_succeeds_at_once_and_outside_of_them_it_is_run_again_ex
 ):
     clock.at = EVENING
     assert poke(clock, server, calling_hours=hours).state == "up_for_reschedule"
-    [clock.at] = reschedules(server)
+    [clock.at] = server.reschedules()
     assert clock.at == TUESDAY
     assert poke(clock, server, calling_hours=hours).state == "success"
-    assert reschedules(server) == [TUESDAY]
+    assert server.reschedules() == [TUESDAY]
 
 
 @pytest.mark.parametrize(
@@ -141,13 +128,13 @@ def test_in_the_hours_it_succeeds_at_once_and_outside_of_them_it_is_run_again_ex
 def test_it_sleeps_through_nights_weekends_and_holidays_in_one_piece(clock, server, at, opens):
     clock.at = at
     poke(clock, server, poke_interval=30)
-    assert reschedules(server) == [opens]
+    assert server.reschedules() == [opens]
 
 
 def test_the_last_moment_before_the_opening_is_waited_out_too(clock, server):
     clock.at = TUESDAY - timedelta(microseconds=1)
     assert poke(clock, server).state == "up_for_reschedule"
-    [again] = reschedules(server)
+    [again] = server.reschedules()
     assert TUESDAY <= again <= TUESDAY + timedelta(seconds=1)
 
 
@@ -156,7 +143,7 @@ def test_by_the_real_clock_it_is_never_run_again_before_the_opening(server):
     opens = (now + timedelta(hours=2)).replace(minute=0, second=0, microsecond=0)
     hours = LAW.weekly({"mon-sun": f"{opens:%H}:00-{opens:%H}:30"}, timezone="UTC")
     assert run_try(waiting(calling_hours=hours), server).state == "up_for_reschedule"
-    [again] = reschedules(server)
+    [again] = server.reschedules()
     assert opens <= again < opens + timedelta(seconds=5)
 
 
@@ -169,13 +156,13 @@ def test_by_the_real_clock_it_is_never_run_again_before_the_opening(server):
     st.sampled_from([LAW, OWN, LAW & OWN]),
 )
 def test_at_any_instant_it_succeeds_if_the_hours_are_open_and_else_at_the_next_opening(at, hours):
-    clock, server = Clock(at), SensorServer()
+    clock, server = Clock(at), Server()
     with ticking(clock), pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW_CONN_WOLKVOX_DEFAULT", json.dumps({"conn_type": "wolkvox"}))
         run = poke(clock, server, calling_hours=hours, quiet=True)
         assert (run.state == "success") == hours.is_open(at)
         if not hours.is_open(at):
-            [clock.at] = reschedules(server)
+            [clock.at] = server.reschedules()
             assert timedelta() <= clock.at - hours.next_open(at) <= timedelta(seconds=1)
             assert poke(clock, server, calling_hours=hours, quiet=True).state == "success"
 
@@ -183,7 +170,7 @@ def test_at_any_instant_it_succeeds_if_the_hours_are_open_and_else_at_the_next_o
 def test_a_backoff_meant_for_guesses_does_not_move_an_opening_that_is_known(clock, server):
     clock.at = EVENING
     poke(clock, server, exponential_backoff=True)
-    assert reschedules(server) == [TUESDAY]
+    assert server.reschedules() == [TUESDAY]
 
 
 def test_none_succeeds_at_any_time(clock, server, connected):
@@ -197,7 +184,9 @@ def test_hours_that_nobody_named_are_any_time_with_a_warning(clock, server, conn
     connected(**extra)
     clock.at = EVENING
     assert poke(clock, server).state == "success"
-    assert everything_said().count("Calls are made at any hour") == 1
+    # 3.0 prints what it logs.
+    times = 2 if AIRFLOW.release[:2] == (3, 0) else 1
+    assert everything_said().count("Calls are made at any hour") == times
 
 
 @pytest.mark.parametrize("phone", [MOBILE_OF_ECUADOR, "{{ '0991' }}234567"])
@@ -206,7 +195,7 @@ def test_a_number_that_may_be_in_two_zones_is_waited_for_in_both(clock, server, 
     clock.at = utc("2026-11-25 13:30")
     assert poke(clock, server).state == "success"
     assert poke(clock, server, customer_phone=phone).state == "up_for_reschedule"
-    assert reschedules(server) == [utc("2026-11-25 14:00")]
+    assert server.reschedules() == [utc("2026-11-25 14:00")]
 
 
 def test_a_number_that_was_rendered_as_one_is_taken(clock, server):
@@ -230,7 +219,7 @@ def test_it_times_out_though_the_hours_open_later(clock, server, soft_fail):
         run = poke(clock, server, timeout=TWO_HOURS, soft_fail=soft_fail)
         if run.state != "up_for_reschedule":
             break
-        clock.at = reschedules(server)[-1]
+        clock.at = server.reschedules()[-1]
     assert run.state == ("skipped" if soft_fail else "failed")
     assert clock.at < EVENING + 2 * TWO_HOURS
 
@@ -248,8 +237,8 @@ def test_a_timeout_after_the_opening_does_no_harm(clock, server):
     clock.at = EVENING
     for state in ("up_for_reschedule", "success"):
         assert poke(clock, server, timeout=TUESDAY - EVENING + timedelta(minutes=1)).state == state
-        clock.at = reschedules(server)[0]
-    assert reschedules(server) == [TUESDAY]
+        clock.at = server.reschedules()[0]
+    assert server.reschedules() == [TUESDAY]
 
 
 BAD = {
@@ -307,7 +296,7 @@ def test_an_unknown_country_is_refused_while_the_dag_is_parsed(wrong):
 def test_poke_mode_is_refused_while_the_dag_is_parsed(how):
     given = {"mode": "poke"}
     with (
-        pytest.raises(ValueError, match="mode must be one of"),
+        pytest.raises((ValueError, AirflowException), match="mode must be one of"),
         DAG("callbacks", schedule=None, default_args=given if how == "default_args" else {}),
     ):
         waiting(**(given if how == "argument" else {}))(None)
@@ -344,7 +333,7 @@ def test_a_mapped_one_waits_too(clock, server):
         around=first,
     )
     assert run.state == "up_for_reschedule"
-    assert reschedules(server) == [TUESDAY]
+    assert server.reschedules() == [TUESDAY]
 
 
 @pytest.mark.parametrize("conn_id", ["wolkvox_default", "sales"])
@@ -394,7 +383,7 @@ def test_before_a_call_it_has_the_call_made_where_airflow_lets_no_operator_wait(
     monkeypatch.setattr(installed, "__version__", "2.11.2")
     clock.at = EVENING
     assert poke(clock, server).state == "up_for_reschedule"
-    [clock.at] = reschedules(server)
+    [clock.at] = server.reschedules()
     assert poke(clock, server).state == "success"
     with clock.installed(calling, once):
         run = run_try(

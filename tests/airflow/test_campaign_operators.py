@@ -15,8 +15,8 @@ from uuid import uuid4
 
 import airflow
 import pytest
-from airflow.sdk import DAG
-from airflow.serialization.serialized_objects import DagSerialization
+from airflow.providers.common.compat.sdk import DAG
+from capabilities import HAS_LEDGER, DagSerialization, needs_ledger
 from interruptions import Interruption
 from samples import PHONE, TOKEN
 from task_runner import Server
@@ -243,6 +243,7 @@ def test_a_task_that_was_killed_before_it_began_sends_nothing(dialled, server, n
     assert sent(dialled) == 0
 
 
+@needs_ledger
 @pytest.mark.parametrize("how", ["gone", "busy", "maintenance"])
 def test_what_certainly_did_nothing_is_left_to_a_retry_that_does_it(monkeypatch, server, name, how):
     with a_campaign(monkeypatch, dialled=True) as (sim, _):
@@ -418,6 +419,7 @@ def test_no_records_are_no_failure(dialled, server):
     assert attempt(server, make=with_(recall, value="CONGESTION")).xcoms == {"return_value": 0}
 
 
+@needs_ledger
 def test_a_recall_that_was_done_is_not_done_again_after_a_clear_and_returns_the_same(dialled, server):
     attempt(server, make=recall)
     run = again(server, recall)
@@ -446,6 +448,7 @@ def test_a_list_of_no_values_fails(dialled, server):
     failed(attempt(server, make=with_(recall, value=[]), quiet=True))
 
 
+@needs_ledger
 @pytest.mark.parametrize(("fault", "options"), UNKNOWN)
 def test_a_recall_whose_answer_nobody_saw_is_never_sent_again(monkeypatch, server, fault, options):
     with a_campaign(monkeypatch, dialled=True, total_timeout=0.4) as (sim, _):
@@ -453,7 +456,7 @@ def test_a_recall_whose_answer_nobody_saw_is_never_sent_again(monkeypatch, serve
         message = failed(attempt(server, make=recall, retries=3, quiet=True))
         assert "The records may have been put back into dialling" in message
         assert "wolkvox Manager" in message
-        assert "airflow wolkvox release callbacks manual__1 task --yes" in message
+        assert ("airflow wolkvox release callbacks manual__1 task --yes" in message) == HAS_LEDGER
         for number in (2, 3):
             assert "unknown" in failed(again(server, recall, number, retries=3))
         assert sent(sim) + sim.drops_before_reading == 1
@@ -483,6 +486,7 @@ def test_the_second_of_two_recalls_that_is_unknown_leaves_the_first_alone(dialle
     assert dialled.campaign(CAMPAIGN).recalls == sent(dialled) == 2
 
 
+@needs_ledger
 def test_other_values_between_two_tries_send_nothing(dialled, server):
     dialled.fault("drop_after_ringing")
     failed(attempt(server, make=recall, quiet=True))
@@ -516,6 +520,7 @@ def interrupted(monkeypatch, kind, make):
                 yield f"{kind} {when} {step} ({number})", sim, server, second
 
 
+@needs_ledger
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_interruption_at_any_step_recalls_at_most_once(monkeypatch, kind):
     ends = Counter()
@@ -558,6 +563,7 @@ def test_records_of_a_preview_campaign_are_added_as_such(campaign, server):
     assert "does not exist" in failed(attempt(Server(), make=with_(add, campaign_id="7"), quiet=True))
 
 
+@needs_ledger
 def test_an_upload_that_was_done_is_not_done_again_after_a_clear_and_returns_the_same(campaign, server):
     first = attempt(server, make=add)
     second = again(server, add)
@@ -566,6 +572,7 @@ def test_an_upload_that_was_done_is_not_done_again_after_a_clear_and_returns_the
     assert sent(campaign) == 3
 
 
+@needs_ledger
 @pytest.mark.parametrize(("fault", "options"), UNKNOWN)
 def test_a_batch_whose_answer_nobody_saw_stops_the_upload_until_it_is_released(monkeypatch, server, fault, options):
     with a_campaign(monkeypatch, total_timeout=0.4) as (sim, _):
@@ -573,7 +580,7 @@ def test_a_batch_whose_answer_nobody_saw_stops_the_upload_until_it_is_released(m
         message = failed(attempt(server, make=add, retries=3, quiet=True))
         assert "The records may have been added" in message
         assert "records 3 to 4 of 6" in message
-        assert "airflow wolkvox release callbacks manual__1 task --yes" in message
+        assert ("airflow wolkvox release callbacks manual__1 task --yes" in message) == HAS_LEDGER
         for number in (2, 3):
             assert "unknown" in failed(again(server, add, number, retries=3))
         assert sent(sim) + sim.drops_before_reading == 2
@@ -614,6 +621,7 @@ def test_an_interruption_at_any_step_adds_no_record_twice(monkeypatch, kind):
         assert ends["failed"]
 
 
+@needs_ledger
 @pytest.mark.parametrize("fails_at", ["SetTaskStateStore:intent", "SetTaskStateStore:accepted"])
 @pytest.mark.parametrize("batch", [0, 1, 2])
 def test_a_store_that_fails_adds_no_record_twice(monkeypatch, fails_at, batch):
@@ -644,6 +652,7 @@ def test_a_cleared_upload_whose_ledger_was_wiped_sends_nothing(monkeypatch, camp
     assert added(campaign) == ALL_ONCE
 
 
+@needs_ledger
 @pytest.mark.parametrize("how", ["clear_on_success", "newer Airflow"])
 def test_a_ledger_that_tells_of_the_batches_before_is_believed_for_the_next_one(monkeypatch, campaign, server, how):
     forgetful(monkeypatch, how)
@@ -665,6 +674,7 @@ def test_a_batch_that_the_licence_does_not_cover_stops_the_upload_with_wolkvoxs_
         assert sent(sim) == 2
 
 
+@needs_ledger
 def test_an_upload_that_the_licence_stopped_goes_on_where_it_was(campaign, server):
     cap = {"code": "404", "error": "Not Found", "msg": "You are uploading (5) records. You can upload 1 records."}
     campaign.fault("reply", after=1, status=404, body=cap)
@@ -674,6 +684,7 @@ def test_an_upload_that_the_licence_stopped_goes_on_where_it_was(campaign, serve
     assert added(campaign) == ALL_ONCE
 
 
+@needs_ledger
 @pytest.mark.parametrize("kind", ["SIGTERM", "mark failed"])
 def test_an_upload_that_stops_between_two_batches_does_not_claim_that_nothing_was_added(monkeypatch, kind):
     at = steps_of(monkeypatch, add).index("SetTaskStateStore:accepted") + 1
@@ -685,6 +696,7 @@ def test_an_upload_that_stops_between_two_batches_does_not_claim_that_nothing_wa
         assert "nothing was sent" not in said
 
 
+@needs_ledger
 def test_the_way_to_release_names_the_mapped_task(campaign, server):
     campaign.fault("drop_after_ringing")
     run = attempt(server, make=lambda dag: mapped("add"), around=lambda ti: setattr(ti, "map_index", 0), quiet=True)
@@ -847,6 +859,7 @@ def test_a_bad_line_of_a_file_is_named_and_nothing_is_sent(campaign, server, tmp
     assert sent(campaign) == 0
 
 
+@needs_ledger
 def test_a_file_that_is_not_there_yet_is_left_to_a_retry(campaign, server, tmp_path):
     make = with_(add, records_path=str(tmp_path / "records.jsonl"))
     assert attempt(server, make=make, retries=1, quiet=True).state == "up_for_retry"
@@ -874,6 +887,7 @@ def test_blanks_in_a_header_do_no_harm(campaign, server, tmp_path):
     assert attempt(server, make=with_(add, records_path=str(path)), quiet=True).state == "success"
 
 
+@needs_ledger
 def test_a_file_that_was_changed_between_two_tries_sends_nothing(campaign, server, tmp_path):
     path = written(tmp_path, "records.jsonl", "\n".join(map(json.dumps, SIX)))
     make = with_(add, records_path=str(path))
@@ -891,6 +905,7 @@ def test_a_file_that_was_changed_between_two_tries_sends_nothing(campaign, serve
     assert again(server, make).state == "success"
 
 
+@needs_ledger
 @pytest.mark.parametrize("arguments", [{"batch_size": 3}, {"campaign_id": "7"}])
 def test_other_arguments_between_two_tries_send_nothing(campaign, server, arguments):
     campaign.add_campaign("7")
@@ -926,7 +941,7 @@ def test_arguments_that_cannot_be_right_are_refused_while_the_dag_is_parsed(argu
 
 def test_before_3_3_a_later_try_refuses_and_says_why_unless_its_author_allows_it(campaign, server):
     def older(ti):
-        ti.get_template_context().pop("task_state_store")
+        ti.get_template_context().pop("task_state_store", None)
 
     for make in (recall, add):
         assert attempt(server, make=make, around=older).state == "success"
@@ -941,7 +956,7 @@ def test_before_3_3_a_later_try_refuses_and_says_why_unless_its_author_allows_it
 
 def test_importing_the_operators_and_making_them_imports_no_heavy_library():
     script = (
-        "import sys, airflow.sdk, airflow.providers.common.compat.sdk as sdk\n"
+        "import sys, airflow.providers.common.compat.sdk as sdk\n"
         "sdk.BaseOperator, sdk.BaseHook, sdk.AirflowFailException, sdk.BaseSensorOperator, sdk.PokeReturnValue\n"
         "heavy = ('requests', 'urllib3', 'holidays', 'phonenumbers', 'sqlalchemy', 'pandas', 'fsspec')\n"
         "before = set(sys.modules)\n"

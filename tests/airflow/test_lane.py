@@ -6,8 +6,8 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk import DAG, BaseOperator, TaskGroup
-from airflow.serialization.serialized_objects import DagSerialization
+from airflow.providers.common.compat.sdk import DAG, BaseOperator, TaskGroup
+from capabilities import DagSerialization
 from samples import AGENT, PHONE, TOKEN
 from task_runner import Server, run_try
 
@@ -146,7 +146,7 @@ def test_retries_of_default_args_are_kept(define):
 
 
 def test_a_plain_task_in_a_mapped_task_group_is_in_its_lane():
-    from airflow.sdk import task_group
+    from airflow.providers.common.compat.sdk import task_group
 
     with DAG("callbacks", schedule=None) as dag:
 

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from capabilities import needs_ledger
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,6 +66,7 @@ def test_the_text_of_an_entry_names_its_state_and_reference(entry):
     assert entry.reference in str(entry)
 
 
+@needs_ledger
 def test_an_answer_keeps_the_intents_time_agent_and_reference():
     store = DictionaryStore()
     ledger = Ledger(store, try_number=1)
@@ -76,6 +78,7 @@ def test_an_answer_keeps_the_intents_time_agent_and_reference():
     assert ledger.last.state is State.ACCEPTED
 
 
+@needs_ledger
 def test_each_intent_has_a_reference_of_its_own():
     ledger = Ledger(DictionaryStore(), try_number=1)
     ledger.intend(agent_id="10001", phone="***0101")
@@ -84,6 +87,7 @@ def test_each_intent_has_a_reference_of_its_own():
     assert ledger.last.reference != first
 
 
+@needs_ledger
 def test_an_entry_is_kept_as_long_as_its_run_unless_the_author_says_how_long():
     from airflow.sdk import NEVER_EXPIRE
 

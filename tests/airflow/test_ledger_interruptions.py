@@ -10,6 +10,7 @@ from uuid import uuid4
 import airflow
 import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+from capabilities import needs_ledger
 from interruptions import Interruption, quick_waits
 from task_runner import ProcessKilled, Run, Server, run_try
 
@@ -52,6 +53,7 @@ def steps_of_a_try(monkeypatch) -> list[str]:
         return watch.names
 
 
+@needs_ledger
 def test_the_intent_is_written_before_the_request_and_the_answer_before_xcom(monkeypatch):
     assert [step for step in steps_of_a_try(monkeypatch) if step not in ("MaskSecret", "SetRenderedFields")] == [
         "GetTaskStateStore",
@@ -71,6 +73,7 @@ def test_the_intent_is_written_before_the_request_and_the_answer_before_xcom(mon
     ]
 
 
+@needs_ledger
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_interruption_at_any_step_leaves_at_most_one_ring_and_never_silence_without_a_reason(monkeypatch, kind):
     steps = steps_of_a_try(monkeypatch)
@@ -105,6 +108,7 @@ def test_an_interruption_at_any_step_leaves_at_most_one_ring_and_never_silence_w
         assert any(rings == 1 and state == "failed" for _, state, rings in tally.values())
 
 
+@needs_ledger
 @pytest.mark.parametrize(
     ("fault", "rings"),
     [("drop_after_ringing", 1), ("drop_after_reading", 0), ("garbage_body", 1), ("server_error", 1), ("cut_body", 1)],
@@ -121,6 +125,7 @@ def test_an_unknown_outcome_is_never_called_again_however_often_the_task_is_run(
         assert sim.stats(sim.token).requests == 1
 
 
+@needs_ledger
 def test_a_task_that_succeeded_and_is_cleared_returns_the_same_conn_id_and_rings_nobody(monkeypatch, caplog):
     with one_call(monkeypatch) as (sim, server):
         first = attempt(server)
@@ -131,6 +136,7 @@ def test_a_task_that_succeeded_and_is_cleared_returns_the_same_conn_id_and_rings
         assert sim.stats(sim.token).requests == 1
 
 
+@needs_ledger
 @pytest.mark.parametrize(
     ("fault", "times"),
     [("busy", 4), ("api_off", 1)],
@@ -145,6 +151,7 @@ def test_a_refusal_that_passes_goes_to_airflows_retry_and_the_retry_calls(monkey
         assert sim.rings == {PHONE: 1}
 
 
+@needs_ledger
 def test_what_was_not_sent_goes_to_airflows_retry_and_the_retry_calls(monkeypatch):
     with one_call(monkeypatch) as (sim, server):
         sim.stop()
@@ -168,6 +175,7 @@ def test_any_other_refusal_fails_at_once_although_retries_are_left(monkeypatch, 
         assert not sim.rings
 
 
+@needs_ledger
 def test_a_kill_while_waiting_for_a_busy_token_leaves_a_refusal_and_not_an_open_intent(monkeypatch):
     with one_call(monkeypatch) as (sim, server):
         sim.fault("busy", times=1)
@@ -183,6 +191,7 @@ def test_a_kill_while_waiting_for_a_busy_token_leaves_a_refusal_and_not_an_open_
         assert sim.rings == {PHONE: 1}
 
 
+@needs_ledger
 @pytest.mark.parametrize("down_at", ["GetTaskStateStore", "SetTaskStateStore:intent"])
 def test_without_its_store_a_task_calls_nobody(monkeypatch, down_at):
     with one_call(monkeypatch) as (sim, server):
@@ -196,6 +205,7 @@ def test_without_its_store_a_task_calls_nobody(monkeypatch, down_at):
         assert sim.rings == {PHONE: 1}
 
 
+@needs_ledger
 def test_an_accepted_call_succeeds_although_its_store_is_gone_and_is_never_repeated(monkeypatch):
     with one_call(monkeypatch) as (sim, server):
         names = steps_of_a_try(monkeypatch)
@@ -277,6 +287,7 @@ def test_the_way_to_ring_on_purpose_names_the_mapped_task(monkeypatch, map_index
         assert f"release callbacks manual__1 task {map_index} --yes" in str(result.error)
 
 
+@needs_ledger
 def test_a_retry_after_a_try_that_died_before_it_wrote_anything_calls(monkeypatch):
     with one_call(monkeypatch) as (sim, server):
         assert attempt(server, Interruption("kill", 1, "before", server), retries=1) is None
@@ -297,7 +308,7 @@ def test_before_3_3_a_later_try_refuses_and_says_why_unless_its_author_allows_it
     def older(ti):
         # Before 3.3 the context has no store.
         context = ti.get_template_context()
-        context.pop("task_state_store")
+        context.pop("task_state_store", None)
 
     with one_call(monkeypatch) as (sim, server):
         assert attempt(server, around=older).state == "success"

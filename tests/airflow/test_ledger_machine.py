@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from unittest import mock
 from uuid import uuid4
 
+from capabilities import needs_ledger
 from hypothesis import HealthCheck, Phase, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -165,4 +166,4 @@ OneIntendedCall.TestCase.settings = settings(
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=list(HealthCheck),
 )
-TestOneIntendedCallRingsAtMostOnce = OneIntendedCall.TestCase
+TestOneIntendedCallRingsAtMostOnce = needs_ledger(OneIntendedCall.TestCase)

@@ -9,7 +9,7 @@ from unittest import mock
 from uuid import uuid4
 
 import pytest
-from airflow.sdk.execution_time import comms
+from capabilities import needs_ledger
 from interruptions import Interruption
 from samples import AGENT
 from task_runner import Server
@@ -48,10 +48,6 @@ def entry(server: Server) -> dict:
     return server.store["wolkvox_call"]
 
 
-def reschedules(server: Server) -> list[comms.RescheduleTask]:
-    return [message for message in server.messages if isinstance(message, comms.RescheduleTask)]
-
-
 def lose(sim: Simulator, *, rings: bool = True) -> None:
     """Let the next call's answer be lost, after its ring or instead of it."""
     sim.fault("drop_after_ringing" if rings else "drop_after_reading", api="aux_call")
@@ -72,7 +68,7 @@ def rung_unseen(monkeypatch):
 
 def older(ti):
     """Take the store away, as it is before 3.3."""
-    ti.get_template_context().pop("task_state_store")
+    ti.get_template_context().pop("task_state_store", None)
 
 
 @contextmanager
@@ -125,7 +121,7 @@ def test_a_call_that_rang_and_whose_answer_was_lost_is_found_at_once(monkeypatch
         sim.call_results = result
         sim.fault(fault, api="aux_call", **options)
         assert_found(look(server), sim, server)
-        assert not reschedules(server)
+        assert not server.reschedules()
 
 
 def test_what_was_found_is_returned_again_by_a_clear_without_a_request(monkeypatch):
@@ -178,6 +174,7 @@ def test_a_task_that_failed_as_unknown_is_looked_up_once_its_author_asks_for_it(
 # Not found yet
 
 
+@needs_ledger
 def test_while_reports_lag_the_lane_is_given_back_for_five_minutes_and_then_the_call_is_found(monkeypatch):
     with one_call(monkeypatch) as (sim, server):
         lose(sim)
@@ -185,8 +182,8 @@ def test_while_reports_lag_the_lane_is_given_back_for_five_minutes_and_then_the_
         for looks in (1, 2, 3):
             before = datetime.now(UTC)
             assert_waits(look(server), server)
-            assert len(reschedules(server)) == looks
-            ahead = reschedules(server)[-1].reschedule_date
+            assert len(server.reschedules()) == looks
+            ahead = server.reschedules()[-1]
             assert before + FIVE_MINUTES <= ahead <= datetime.now(UTC) + FIVE_MINUTES
             assert server.kinds()[-1] == "RescheduleTask"
             assert sim.stats().used_today == 4 * looks
@@ -194,6 +191,7 @@ def test_while_reports_lag_the_lane_is_given_back_for_five_minutes_and_then_the_
         assert_found(look(server), sim, server)
 
 
+@needs_ledger
 @pytest.mark.parametrize("retries", [0, 3])
 def test_waiting_costs_no_try_and_needs_none(monkeypatch, retries):
     with one_call(monkeypatch) as (sim, server):
@@ -206,6 +204,7 @@ def test_waiting_costs_no_try_and_needs_none(monkeypatch, retries):
         assert entry(server)["try_number"] == 1
 
 
+@needs_ledger
 def test_a_call_that_is_too_late_by_now_is_still_found(monkeypatch):
     with one_call(monkeypatch) as (sim, server):
         soon = datetime.now(UTC) + timedelta(minutes=2)
@@ -218,6 +217,7 @@ def test_a_call_that_is_too_late_by_now_is_still_found(monkeypatch):
             assert_found(look(server, make=make, due=datetime.now(UTC) - timedelta(minutes=1)), sim, server)
 
 
+@needs_ledger
 def test_a_call_that_no_report_shows_in_time_stays_unknown_and_is_never_rung_again(monkeypatch):
     with one_call(monkeypatch) as (sim, server):
         lose(sim)
@@ -240,6 +240,7 @@ def test_a_call_that_no_report_shows_in_time_stays_unknown_and_is_never_rung_aga
             assert_found(look(server, try_number=4, max_tries=3), sim, server)
 
 
+@needs_ledger
 @pytest.mark.parametrize(("timeout", "at"), [(30, 26), (4, 0)])
 def test_the_last_look_is_at_the_time_out_and_not_minutes_before_it(monkeypatch, timeout, at):
     make = lambda dag: looking(dag, look_up_timeout=timedelta(minutes=timeout))  # noqa: E731
@@ -250,9 +251,10 @@ def test_the_last_look_is_at_the_time_out_and_not_minutes_before_it(monkeypatch,
             first = look(server, make=make)
         assert_waits(first, server)
         until = datetime.fromisoformat(entry(server)["at"]) + timedelta(minutes=timeout)
-        assert abs(reschedules(server)[-1].reschedule_date - until) < timedelta(seconds=5)
+        assert abs(server.reschedules()[-1] - until) < timedelta(seconds=5)
 
 
+@needs_ledger
 def test_a_call_that_never_rang_is_not_found_stays_unknown_and_rings_nobody(monkeypatch):
     with one_call(monkeypatch) as (sim, server):
         lose(sim, rings=False)
@@ -264,6 +266,7 @@ def test_a_call_that_never_rang_is_not_found_stays_unknown_and_rings_nobody(monk
         assert sim.stats().requests == 1 + 4 * 4
 
 
+@needs_ledger
 @pytest.mark.parametrize("result", ["ANSWER", "NO-ANSWER", "BUSY"])
 def test_the_predictive_call_before_it_is_not_mistaken_for_the_call(monkeypatch, result):
     with one_call(monkeypatch) as (sim, server):
@@ -274,6 +277,7 @@ def test_the_predictive_call_before_it_is_not_mistaken_for_the_call(monkeypatch,
         assert not sim.rings
 
 
+@needs_ledger
 @pytest.mark.parametrize(
     ("fault", "options"),
     [
@@ -302,6 +306,7 @@ def test_reports_that_cannot_be_read_are_waited_for_and_not_taken_as_no_call(mon
         assert_found(look(server), sim, server)
 
 
+@needs_ledger
 def test_a_wolkvox_that_is_gone_is_waited_for(monkeypatch):
     with one_call(monkeypatch) as (sim, server):
         lose(sim)
@@ -319,6 +324,7 @@ def test_a_wolkvox_that_is_gone_is_waited_for(monkeypatch):
 # Interrupted
 
 
+@needs_ledger
 def test_a_task_that_was_killed_between_request_and_answer_is_looked_up_by_its_retry(monkeypatch):
     with one_call(monkeypatch) as (_, server):
         names: list[str] = []
@@ -358,6 +364,7 @@ def test_an_interruption_at_any_step_of_the_look_up_rings_nobody_and_loses_nothi
     assert seen == {"accepted"} | (set() if kind.startswith("mark") else {"intent"})
 
 
+@needs_ledger
 @pytest.mark.parametrize("failure", [MemoryError, RuntimeError, ValueError])
 def test_an_exception_that_nobody_foresaw_after_the_ring_is_an_unknown_outcome(monkeypatch, failure):
     with one_call(monkeypatch) as (sim, server):
@@ -371,6 +378,7 @@ def test_an_exception_that_nobody_foresaw_after_the_ring_is_an_unknown_outcome(m
         assert_found(second, sim, server)
 
 
+@needs_ledger
 def test_an_intent_to_ring_one_customer_is_not_settled_with_another_customers_call(monkeypatch):
     neighbour = "3005550202"
     with one_call(monkeypatch) as (sim, server):
@@ -409,7 +417,7 @@ def test_before_3_3_a_lost_call_that_no_report_shows_yet_fails_at_once_and_a_lat
         assert "outcome of this call is unknown" in str(first.error)
         # There is nothing that `release` could change.
         assert "release" not in str(first.error)
-        assert not reschedules(server)
+        assert not server.reschedules()
         sim.release_reports()
         second = look(server, around=older, try_number=2, retries=3)
         assert second.state == "failed"
@@ -435,6 +443,7 @@ def test_a_look_up_timeout_that_is_no_length_of_time_is_refused_while_the_dag_is
 # Secrets
 
 
+@needs_ledger
 def test_a_look_up_says_neither_token_nor_number(monkeypatch, everything_said):
     with one_call(monkeypatch) as (sim, server):
         lose(sim)

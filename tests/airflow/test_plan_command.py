@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.providers.common.compat.sdk import BaseHook
+from capabilities import needs_ledger
 from samples import TOKEN
 from task_runner import Server, run_try
 
@@ -386,6 +387,7 @@ def release(ledger, capsys):
 A, I, N, R = State.ACCEPTED, State.INTENT, State.NOT_SENT, State.REFUSED  # noqa: E741
 
 
+@needs_ledger
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -406,6 +408,7 @@ def test_only_what_is_unknown_is_released_and_all_if_nothing_is(ledger, release,
     assert "released by hand; before:" in " ".join(ledger.reasons())
 
 
+@needs_ledger
 def test_every_entry_is_shown_and_nothing_changed_without_yes(ledger, release):
     ledger.keep(A, A, I)
     status, out = release()
@@ -414,6 +417,7 @@ def test_every_entry_is_shown_and_nothing_changed_without_yes(ledger, release):
     assert ledger.states() == ["accepted", "accepted", "intent"]
 
 
+@needs_ledger
 @pytest.mark.parametrize("state", ["running", "queued"])
 def test_a_task_that_is_under_way_is_not_released(ledger, release, state):
     ledger.keep(A, I)
@@ -422,6 +426,7 @@ def test_a_task_that_is_under_way_is_not_released(ledger, release, state):
     assert ledger.states() == ["accepted", "intent"]
 
 
+@needs_ledger
 @pytest.mark.parametrize("before", [[A, A, R], [A, N]])
 def test_what_was_accepted_is_not_released_where_a_clear_alone_goes_on(ledger, release, before):
     ledger.keep(*before)

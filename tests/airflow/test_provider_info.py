@@ -347,7 +347,7 @@ def test_airflow_knows_the_forms_extras(known):
 
 
 def test_airflow_takes_no_extra_for_a_secret_by_its_name():
-    from airflow.sdk.log import redact
+    from capabilities import redact
 
     # Its value would be shown as ***, and a switch that is off as one that is on.
     shown = dict.fromkeys(EXTRAS, "shown")

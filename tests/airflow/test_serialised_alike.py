@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 SCRIPT = """
 import json
-from airflow.sdk import DAG
-from airflow.serialization.serialized_objects import DagSerialization
+from airflow.providers.common.compat.sdk import DAG
+from capabilities import DagSerialization
 from airflow_provider_wolkvox.calling import CallingHours, Rules
 from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
 from airflow_provider_wolkvox.operators.callbacks import CampaignCallbacksOperator
@@ -40,7 +41,7 @@ def serialised(define: str, seed: str) -> str:
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "PYTHONHASHSEED": seed},
+        env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parent)},
     )
     return done.stdout.partition("#")[2]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from capabilities import needs_ledger
 from samples import AGENT, PHONE
 from task_runner import Server, run_try
 
@@ -13,6 +14,7 @@ def call(dag):
     return AuxCallOperator(task_id="task", agent_id=AGENT, customer_phone=PHONE, calling_hours=None)
 
 
+@needs_ledger
 @pytest.mark.parametrize("value", ["true", "1", "wolkvox_default", "another, wolkvox_default"])
 def test_no_call_is_made_while_all_calling_is_stopped(simulator, wolkvox_connection, value):
     server = Server(variables={"wolkvox_stop": value})
@@ -33,6 +35,7 @@ def test_a_switch_that_is_off_or_anothers_stops_nobody(simulator, wolkvox_connec
     assert simulator.rings == {PHONE: 1}
 
 
+@needs_ledger
 def test_a_call_that_was_made_is_still_told_of(simulator, wolkvox_connection):
     server = Server()
     first = run_try(call, server)

@@ -1,0 +1,139 @@
+"""Runs a try by the models of Airflow 2.11, on a database of its own: there a task is at the database itself.
+
+What is real: all of it but the executor, and the process that a task has of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+from unittest import mock
+
+import pytest
+from airflow.exceptions import AirflowTaskTerminated
+from airflow.models import DagRun, TaskInstance, TaskReschedule, XCom
+from airflow.providers.common.compat.sdk import DAG
+from airflow.secrets.environment_variables import EnvironmentVariablesBackend
+from airflow.utils.session import create_session
+from airflow.utils.state import TaskInstanceState
+from tries import DAG_ID, RUN_ID, Run, ServerState
+
+NO_MESSAGES = "about what a task asks of the API server; before 3.0 it has the database at hand"
+
+
+@cache
+def _database() -> None:
+    """Make the database that tests/conftest.py has named."""
+    from airflow.utils.db import initdb
+
+    initdb()
+
+
+class Server(ServerState):
+    """The database, as one task instance sees it."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "on_message" and name in vars(self):
+            pytest.skip(NO_MESSAGES)
+        super().__setattr__(name, value)
+        if name == "task_state" and vars(self).get("_under_way"):
+            with create_session() as session:
+                session.query(TaskInstance).filter(TaskInstance.dag_id == DAG_ID).update({"state": value})
+
+    def kinds(self) -> list[str]:
+        """There are no messages."""
+        pytest.skip(NO_MESSAGES)
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """While a try runs, the state that a test gives the task is the database's at once."""
+        self.task_state = "running"
+        self._under_way = True
+        try:
+            yield
+        finally:
+            self._under_way = False
+
+    def reschedules(self) -> list[datetime]:
+        """Return the instants at which the task asked to be run again."""
+        return list(self._given_back)
+
+
+def kind_of(message: Any) -> str:
+    """There are no messages."""
+    pytest.skip(NO_MESSAGES)
+
+
+def run_try(
+    make_operator: Callable[[DAG], Any],
+    server: Server,
+    *,
+    try_number: int = 1,
+    retries: int = 0,
+    max_tries: int | None = None,
+    due: datetime | None = None,
+    around: Callable[[Any], Any] | None = None,
+    quiet: bool = False,
+) -> Run:
+    """Run one try of the operator that `make_operator` puts into a DAG.
+
+    :param max_tries: as the database keeps it; `retries` unless the task was cleared
+    :param due: the run's logical date; now if not given
+    :param around: gets the task instance before the try starts
+    """
+    _database()
+    due = due or datetime.now(UTC)
+    with DAG(DAG_ID, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        task = make_operator(dag)
+        task.retries = retries
+    with create_session() as session:
+        # With the task instance go its XComs and reschedules; the run keeps nothing of them.
+        for model in (TaskInstance, DagRun):
+            session.query(model).filter(model.dag_id == DAG_ID).delete()
+        session.add(
+            DagRun(
+                dag_id=DAG_ID,
+                run_id=RUN_ID,
+                execution_date=due,
+                data_interval=(due, due),
+                run_type="manual",
+                state="running",
+                start_date=due,
+                conf={},
+            )
+        )
+    ti = TaskInstance(task, run_id=RUN_ID, state=TaskInstanceState.RUNNING)
+    ti.try_number = try_number
+    ti.max_tries = retries if max_tries is None else max_tries
+    ti.start_date = datetime.now(UTC)
+    if around:
+        around(ti)
+    with create_session() as session:
+        session.merge(ti)
+        session.flush()
+        if first := server.first_rescheduled:
+            session.add(TaskReschedule(task.task_id, DAG_ID, RUN_ID, try_number, first, first, first, ti.map_index))
+    error: BaseException | None = None
+    with (
+        mock.patch.object(EnvironmentVariablesBackend, "get_variable", lambda _, key: server.variables.get(key)),
+        server.under_way(),
+    ):
+        try:
+            ti._run_raw_task(mark_success=False, test_mode=False)
+        except (Exception, AirflowTaskTerminated) as failure:
+            error = failure
+    with create_session() as session:
+        asked = session.query(TaskReschedule.reschedule_date).filter(TaskReschedule.dag_id == DAG_ID)
+        server._given_back += [at for (at,) in asked.order_by(TaskReschedule.id)][
+            1 if server.first_rescheduled else 0 :
+        ]
+        kept = session.query(TaskInstance).filter(TaskInstance.dag_id == DAG_ID).one()
+        server.task_state = kept.state
+        server.xcoms = {
+            each.key: each.value
+            for each in session.query(XCom).filter(XCom.dag_id == DAG_ID, XCom.task_id == ti.task_id)
+        }
+    return Run(state=server.task_state, error=error, xcoms=dict(server.xcoms))
