@@ -40,7 +40,7 @@ class AgentMethods(Sender):
     - `OutcomeUnknown`: wolkvox may have done it; it was not sent again
 
     What was not sent, and what found the token in use, is sent again as the client's `resend` says; `hold` and `mute`
-    never are. `before_sending` and `before_resending` are as in `aux_call`.
+    never are. `before_sending` and `before_resending` are as for `aux_call`.
 
     `hold`, `mute`, `dtmf` and `agent_display` have no Airflow operator: they make sense only for somebody who listens
     to the call or looks at the station at that moment, which a scheduled task does not.
@@ -97,6 +97,8 @@ class AgentMethods(Sender):
         :raises NotSent: no byte left this machine in any of the tries; no phone rang
         :raises Refused: wolkvox said no; no phone rang
         :raises OutcomeUnknown: the phone may have rung; it was not sent again
+
+        The rest is as for `aux_call`.
         """
         customer = _given(
             customer_id=arguments.optional(customer_id, "customer_id"),
@@ -124,6 +126,8 @@ class AgentMethods(Sender):
         :raises NotSent: no byte left this machine in any of the tries; no phone rang
         :raises Refused: wolkvox said no; no phone rang
         :raises OutcomeUnknown: the call may have been transferred; it was not sent again
+
+        The rest is as for `aux_call`.
         """
         if to_agent:
             prefix, target = "", arguments.agent_id(customer_phone, "customer_phone")
@@ -142,6 +146,8 @@ class AgentMethods(Sender):
 
         :param agent_id: the agent's extension
         :raises ValueError: an argument cannot be right; nothing was sent
+
+        The rest is as for `AgentMethods`.
         """
         self._station("hang", agent_id, {}, before_sending, before_resending)
 
@@ -154,6 +160,8 @@ class AgentMethods(Sender):
 
         :param agent_id: the agent's extension
         :raises ValueError: an argument cannot be right; nothing was sent
+
+        The rest is as for `AgentMethods`.
         """
         self._station("hold", agent_id, {}, before_sending, resend=SINGLE_TRY)
 
@@ -165,6 +173,8 @@ class AgentMethods(Sender):
 
         :param agent_id: the agent's extension
         :raises ValueError: an argument cannot be right; nothing was sent
+
+        The rest is as for `AgentMethods`.
         """
         self._station("mute", agent_id, {}, before_sending, resend=SINGLE_TRY)
 
@@ -181,6 +191,8 @@ class AgentMethods(Sender):
         :param agent_id: the agent's extension
         :param tones: digits [doc]; GUESS: `*` and `#` as well. Text, since a number would lose leading zeros
         :raises ValueError: an argument cannot be right; nothing was sent
+
+        The rest is as for `AgentMethods`.
         """
         pressed = arguments.tones(tones)
         answer = self._station(
@@ -205,6 +217,8 @@ class AgentMethods(Sender):
         :param cod_act_2: the second one, of group 2; wolkvox wants both [doc]
         :param comments: the agent's comment; default none
         :raises ValueError: an argument cannot be right; nothing was sent
+
+        The rest is as for `AgentMethods`.
         """
         agent = arguments.agent_id(agent_id)
         codes = {
@@ -234,6 +248,8 @@ class AgentMethods(Sender):
         :param cod_act_2: the second one, of group 2; default none
         :param comments: the agent's comment; default none
         :raises ValueError: an argument cannot be right; nothing was sent
+
+        The rest is as for `AgentMethods`.
         """
         comment = _given(comments=arguments.optional(comments, "comments"))
         codes = _given(
@@ -262,6 +278,8 @@ class AgentMethods(Sender):
         :param status: `ready`, `logout`, or the id of one of the operation's own states: wolkvox Manager,
             configuration, Agent States [doc]
         :raises ValueError: an argument cannot be right; nothing was sent
+
+        The rest is as for `AgentMethods`.
         """
         self._station("change_status", agent_id, {"status": arguments.status(status)}, before_sending, before_resending)
 
@@ -280,6 +298,8 @@ class AgentMethods(Sender):
         :param button: `hungup`, `disposition` or `dial`
         :param display: `show` or `hide`
         :raises ValueError: an argument cannot be right; nothing was sent
+
+        The rest is as for `AgentMethods`.
         """
         which = {
             "display": arguments.one_of(display, DISPLAYS, "display"),
@@ -313,6 +333,8 @@ class AgentMethods(Sender):
         :param recall_style: `auto` (default): wolkvox dials; `manual`: the agent does
         :param name_recall: a name for the recall; default none
         :raises ValueError: an argument cannot be right; nothing was sent
+
+        The rest is as for `AgentMethods`.
         """
         date = {RECALL_DATE: arguments.date(at, "at", self.zone)}
         which = _which_recall(campaign_id, customer_id, RECALL_PHONE, customer_phone, recall_style, name_recall)
@@ -338,7 +360,7 @@ class AgentMethods(Sender):
         :param at: the new instant, aware; sent in the client's `timezone`, to the second
         :raises ValueError: an argument cannot be right; nothing was sent
 
-        The other parameters say which recall, as they were given to `recall`.
+        The other parameters, which say which recall, are as for `recall`.
         """
         date = {EDITED_DATE: arguments.date(at, "at", self.zone)}
         which = _which_recall(campaign_id, customer_id, EDITED_PHONE, customer_phone, recall_style, name_recall)
@@ -360,7 +382,7 @@ class AgentMethods(Sender):
 
         :raises ValueError: an argument cannot be right; nothing was sent
 
-        The parameters say which recall, as they were given to `recall`.
+        The parameters, which say which recall, are as for `recall`.
         """
         which = _which_recall(campaign_id, customer_id, EDITED_PHONE, customer_phone, recall_style, name_recall)
         self._recall("DELETE", "delete_recall", agent_id, which, before_sending, before_resending)

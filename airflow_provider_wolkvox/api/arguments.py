@@ -45,6 +45,9 @@ def server_code(value: str) -> str:
 
     Real codes are four digits with leading zeros, and people store them with the `wv` of the
     address too [seen in production logs]; so the code is text, never a number.
+
+    :param value: what a person entered
+    :raises ValueError: it is no text, empty, or something other than digits stands after `wv`; it is not repeated
     """
     if not isinstance(value, str):
         raise ValueError("the server code must be text such as '0042': as a number it would lose its leading zeros")
@@ -63,7 +66,11 @@ def server_code(value: str) -> str:
 
 
 def token(value: str) -> str:
-    """Return the token without the white space around it, if an HTTP header may carry it."""
+    """Return the token without the white space around it, if an HTTP header may carry it.
+
+    :param value: what a person entered
+    :raises ValueError: it is empty, or a character in it is not visible ASCII; it is not repeated
+    """
     if not isinstance(value, str) or not value.strip():
         raise ValueError("the token is empty: make one in wolkvox Manager, Configuration, Integrations, Tokens")
     stripped = value.strip()
@@ -76,7 +83,11 @@ def token(value: str) -> str:
 
 
 def base_url(value: str) -> str:
-    """Return the address without a trailing slash; it must be an http(s) address of a host, no more."""
+    """Return the address without a trailing slash; it must be an http(s) address of a host, no more.
+
+    :param value: such as `http://127.0.0.1:8099`; a path may follow, as a gateway's may
+    :raises ValueError: it is no such address, or holds a user, password, query or fragment; it is not repeated
+    """
     address = value.strip().rstrip("/") if isinstance(value, str) else ""
     try:
         parts = urlsplit(address)
@@ -91,7 +102,12 @@ def base_url(value: str) -> str:
 
 
 def agent_id(value: str | int, name: str = "agent_id") -> str:
-    """Return the agent's extension as digits (five of them in the vendor's samples)."""
+    """Return the agent's extension as digits (five of them in the vendor's samples).
+
+    :param value: text or whole number; what people put between digits is dropped, as for `phone`
+    :param name: what the message calls it; default `agent_id`
+    :raises ValueError: it is empty, negative, or something other than digits; it is not repeated
+    """
     digits = _dialled(value, name)
     if not digits:
         raise ValueError(f"{name} is empty: give the agent's extension, such as '10001'")
@@ -106,6 +122,9 @@ def phone(value: str | int) -> str:
 
     Blanks, dashes, dots, brackets and one leading `+` are dropped. Nothing is added or guessed:
     a trunk digit is a setting of the operation, the connection's `dial_prefix`.
+
+    :param value: text or whole number; the message calls it `customer_phone`
+    :raises ValueError: it is empty, negative, too short or long, or holds something else; the message masks it
     """
     digits = _dialled(value, "customer_phone")
     if not digits:
@@ -124,7 +143,12 @@ def phone(value: str | int) -> str:
 
 
 def campaign_id(value: str | int, *, or_all: bool = False) -> str:
-    """Return a campaign's id as digits, or `all` where an API takes that."""
+    """Return a campaign's id as digits, or `all` where an API takes that.
+
+    :param value: text or whole number
+    :param or_all: whether the API takes `all` for every campaign; default False
+    :raises ValueError: it is something else
+    """
     if or_all and value == "all":
         return "all"
     # Exactly as it stands: what would be dropped from a phone number makes another campaign's id here.
@@ -137,7 +161,12 @@ def campaign_id(value: str | int, *, or_all: bool = False) -> str:
 
 
 def plain(value: str, name: str) -> str:
-    """Return a text that is not empty, without the white space around it."""
+    """Return a text that is not empty, without the white space around it.
+
+    :param value: only text is taken, no number
+    :param name: what the message calls it
+    :raises ValueError: it is no text, or empty
+    """
     if not isinstance(value, str):
         raise ValueError(f"{name} must be text, not {type(value).__name__}")
     stripped = value.strip()
@@ -147,7 +176,12 @@ def plain(value: str, name: str) -> str:
 
 
 def optional(value: str | int | None, name: str) -> str:
-    """Return a text, or a whole number as text, without the white space around it; empty for None."""
+    """Return a text, or a whole number as text, without the white space around it; empty for None.
+
+    :param value: what is to be text, None for nothing
+    :param name: what the message calls it
+    :raises ValueError: it is something else, such as a float
+    """
     if value is None:
         return ""
     # Jinja's native rendering turns the text "123" into a number.
@@ -157,7 +191,12 @@ def optional(value: str | int | None, name: str) -> str:
 
 
 def identifier(value: str | int, name: str) -> str:
-    """Return an id, which may be digits or not, but is not empty."""
+    """Return an id, which may be digits or not, but is not empty.
+
+    :param value: text or whole number
+    :param name: what the message calls it
+    :raises ValueError: it is empty, or as for `optional`
+    """
     text = optional(value, name)
     if not text:
         raise ValueError(f"{name} is empty")
@@ -165,7 +204,11 @@ def identifier(value: str | int, name: str) -> str:
 
 
 def status(value: str | int) -> str:
-    """Return what an agent's state is set to: `ready`, `logout` or the id of an own state."""
+    """Return what an agent's state is set to: `ready`, `logout` or the id of an own state.
+
+    :param value: the two words in any case; GUESS: an id is made of ASCII letters, digits, `_` and `-`
+    :raises ValueError: it is none of these
+    """
     state = optional(value, "status")
     if not _STATUS.fullmatch(state):
         raise ValueError("status must be 'ready', 'logout' or the id of one of the operation's own states")
@@ -173,7 +216,11 @@ def status(value: str | int) -> str:
 
 
 def tones(value: str) -> str:
-    """Return the keys of a telephone to be pressed; text, since a number would lose its leading zeros."""
+    """Return the keys of a telephone to be pressed; text, since a number would lose its leading zeros.
+
+    :param value: one or more of the digits, `*` and `#`
+    :raises ValueError: it is something else; it is not repeated, since people key in card numbers
+    """
     if not isinstance(value, str):
         raise ValueError(f"tones must be text, not {type(value).__name__}")
     if not _TONES.fullmatch(value):
@@ -183,7 +230,13 @@ def tones(value: str) -> str:
 
 
 def date(value: datetime, name: str, zone: ZoneInfo) -> str:
-    """Return an instant as wolkvox reads it, `YYYYmmddHHiiss` by the clock of a zone [doc]."""
+    """Return an instant as wolkvox reads it, `YYYYmmddHHiiss` by the clock of a zone [doc].
+
+    :param value: an aware datetime; fractions of a second are dropped
+    :param name: what the message calls it
+    :param zone: by whose clock
+    :raises ValueError: it has no time zone, or the zone's clock cannot show it
+    """
     if not isinstance(value, datetime) or value.utcoffset() is None:
         raise ValueError(f"{name} must be a datetime with a time zone")
     try:
@@ -193,14 +246,25 @@ def date(value: datetime, name: str, zone: ZoneInfo) -> str:
 
 
 def one_of(value: str, choices: Collection[str], name: str) -> str:
-    """Return a word that an API knows, spelt as it spells it."""
+    """Return a word that an API knows, spelt as it spells it.
+
+    :param value: the word; upper and lower case count
+    :param choices: the words that the API knows
+    :param name: what the message calls it
+    :raises ValueError: it is none of `choices`
+    """
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(sorted(choices))}")
     return value
 
 
 def instants(since: datetime, until: datetime) -> None:
-    """Require two instants in order, each of which says in what zone it is."""
+    """Require two instants in order, each of which says in what zone it is.
+
+    :param since: the first, aware
+    :param until: the last, aware; it may be the same
+    :raises ValueError: one has no time zone, or they are the wrong way round
+    """
     if not all(isinstance(end, datetime) and end.utcoffset() is not None for end in (since, until)):
         raise ValueError("since and until must be datetimes with a time zone")
     # As seconds: two datetimes of one zone are compared by its clock, which is put back once a year.
@@ -212,7 +276,11 @@ def instants(since: datetime, until: datetime) -> None:
 
 
 def zone(value: str) -> ZoneInfo:
-    """Return the time zone of an IANA name."""
+    """Return the time zone of an IANA name.
+
+    :param value: such as `America/Bogota`
+    :raises ValueError: this machine knows no such zone
+    """
     try:
         return ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, TypeError, AttributeError, OSError):
@@ -223,6 +291,10 @@ def same_number(reported: str, asked: str, prefix: str = "") -> bool:
     """Return whether a report's number is the one that was asked for, with the dial prefix or without.
 
     Long numbers are compared by their last ten digits, since reports differ in what they put before.
+
+    :param reported: the report's, digits
+    :param asked: the one that was asked for, digits, without the prefix
+    :param prefix: the dial prefix, digits; default none
     """
     if len(asked) >= 10:
         return reported[-10:] == asked[-10:]
@@ -230,7 +302,11 @@ def same_number(reported: str, asked: str, prefix: str = "") -> bool:
 
 
 def dial_prefix(value: str | int) -> str:
-    """Return the digits that the operation dials before every number; empty for none."""
+    """Return the digits that the operation dials before every number; empty for none.
+
+    :param value: text or whole number; what people put between digits is dropped, as for `phone`
+    :raises ValueError: it holds something else
+    """
     digits = _dialled(value, "dial_prefix")
     if digits and not _DIGITS.fullmatch(digits):
         raise ValueError("dial_prefix must be digits only, such as '9', or empty")
@@ -238,7 +314,12 @@ def dial_prefix(value: str | int) -> str:
 
 
 def seconds(value: float, name: str) -> float:
-    """Return a length of time in seconds; it must be a number above zero."""
+    """Return a length of time in seconds; it must be a number above zero.
+
+    :param value: seconds, or their text; a day (86,400) at most, since sockets and locks refuse what is much longer
+    :param name: what the message calls it
+    :raises ValueError: it is no such number
+    """
     try:
         length = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -249,18 +330,28 @@ def seconds(value: float, name: str) -> float:
 
 
 def masked(number: str) -> str:
-    """Return what of a number may be shown: its last four digits, or none if it has fewer than eight."""
+    """Return what of a number may be shown: its last four digits, or none if it has fewer than eight.
+
+    :param number: a phone number in any spelling
+    """
     digits = "".join(_DIGITS.findall(str(number)))
     return f"***{digits[-4:]}" if len(digits) >= 8 else "***"
 
 
 def without_numbers(text: str) -> str:
-    """Return a text about one person in which every number of five digits and more is masked."""
+    """Return a text about one person in which every number of five digits and more is masked.
+
+    :param text: such as the server's reason why it took no record
+    """
     return _PERSONAL_NUMBER.sub(lambda found: masked(found.group()), text)
 
 
 def presentable(text: str, *secrets: str) -> str:
-    """Return a server's text fit for a log: one line, bounded, without `secrets` or whole numbers."""
+    """Return a server's text fit for a log: one line, bounded, without `secrets` or whole numbers.
+
+    :param text: what the server wrote; the line keeps 300 characters, and masks whatever has seven digits or more
+    :param *secrets: texts to replace by `***`, in upper or lower case; digits by what `masked` shows of them
+    """
     line = _CONTROL.sub(" ", text).strip()
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         shown = masked(secret) if _DIGITS.fullmatch(secret) else "***"

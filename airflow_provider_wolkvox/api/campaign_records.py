@@ -46,7 +46,7 @@ class Dial:
 
     @classmethod
     def from_row(cls, row: Row, zone: tzinfo) -> Self:
-        """Make the record from a row of `campaign_3`."""
+        """Make the record from a `row` of `campaign_3`, written by the clock of `zone`."""
         return cls(
             campaign_id=values.text(row, *CAMPAIGN_ID),
             customer_id=values.text(row, "customer_id"),
@@ -74,7 +74,7 @@ class CampaignTotal:
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Make the record from a row of `campaign_1` or `campaign_2`, whichever of the two words it has."""
+        """Make the record from a `row` of `campaign_1` or `campaign_2`, whichever of the two words it has."""
         return cls(
             word=values.result(row, "result") or values.text(row, "cod_act"),
             records=values.count(row, "records"),
@@ -105,7 +105,7 @@ class PreviewCall:
 
     @classmethod
     def from_row(cls, row: Row, zone: tzinfo) -> Self:
-        """Make the record from a row of `campaign_5`."""
+        """Make the record from a `row` of `campaign_5`, written by the clock of `zone`."""
         return cls(
             agent_id=values.text(row, "agent_id"),
             conn_id=values.text(row, "conn_id"),
@@ -152,7 +152,10 @@ class CampaignRecord:
 
     @classmethod
     def from_row(cls, row: Row, zone: tzinfo, campaign_id: str = "") -> Self:
-        """Make the record from a row; `campaign_id` is the one that was asked for."""
+        """Make the record from a `row` of `detail` or `find_record`, written by the clock of `zone`.
+
+        :param campaign_id: the campaign that was asked for, which counts where the row names none; default none
+        """
         numbers = (values.phone(row, phone) for phone in PHONES)
         return cls(
             customer_id=values.text(row, "customer_id"),
@@ -210,7 +213,7 @@ class CampaignNow:
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Make the record from a row, whose `campaign` is `32841 - NAME - Strategy (xx%)` [doc]."""
+        """Make the record from a `row`, whose `campaign` is `32841 - NAME - Strategy (xx%)` [doc]."""
         title = values.text(row, "campaign", "campaign_name")
         parts = _CAMPAIGN_NOW.fullmatch(title)
         return cls(
@@ -242,7 +245,7 @@ class CampaignInfo:
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Make the record from a row."""
+        """Make the record from a `row` of `campaigns`. GUESS: by whichever of several keys it has."""
         return cls(
             campaign_id=values.text(row, *CAMPAIGN_ID, "id"),
             name=values.text(row, "campaign_name", "name", "campaign"),

@@ -28,7 +28,7 @@ class CampaignMethods(Sender):
     """Changes campaigns.
 
     What holds for every method: arguments that cannot be right are a `ValueError` before any request;
-    `before_sending` and `before_resending` are as in `WolkvoxClient.aux_call`. A method raises
+    `before_sending` and `before_resending` are as for `WolkvoxClient.aux_call`. A method raises
 
     - `NotSent`: no byte left this machine in any of the tries; nothing was changed
     - `Refused`: wolkvox said no; nothing was changed
@@ -48,6 +48,8 @@ class CampaignMethods(Sender):
         :raises ValueError: the campaign's id cannot be right; nothing was sent
         :raises Refused: such as `You must turn off a predictive before starting this one` or `The campaign has
             not been started` [seen]
+
+        The rest is as for `CampaignMethods`.
         """
         campaign = {"campaign_id": arguments.campaign_id(campaign_id)}
         self._send("PUT", CAMPAIGN, "start", campaign, before_sending, before_resending)
@@ -63,6 +65,8 @@ class CampaignMethods(Sender):
 
         :param campaign_id: the campaign, digits
         :raises ValueError: the campaign's id cannot be right; nothing was sent
+
+        The rest is as for `CampaignMethods`.
         """
         campaign = {"campaign_id": arguments.campaign_id(campaign_id)}
         self._send("PUT", CAMPAIGN, "stop", campaign, before_sending, before_resending)
@@ -83,6 +87,8 @@ class CampaignMethods(Sender):
         :param value: what the field holds, such as `NO-ANSWER`
         :raises ValueError: an argument cannot be right; nothing was sent
         :raises OutcomeUnknown: also where wolkvox accepted it but did not say how many records it changed
+
+        The rest is as for `CampaignMethods`.
         """
         campaign = {"campaign_id": arguments.campaign_id(campaign_id)}
         which = {
@@ -116,13 +122,15 @@ class CampaignMethods(Sender):
         count as an error.
 
         :param campaign_id: the campaign, digits
-        :param records: 1 to 10,000 flat mappings of texts, each with a `customer_id`; the other columns are
+        :param records: 1 to 10,000 flat mappings of texts [doc], each with a `customer_id`; the other columns are
             the campaign's own, such as `customer_name`, `tel1` to `tel10`, `opt1` to `opt12`
         :param type_campaign: `predictive`, the default, or `preview`
         :param start: True sends `campaign_status=start`, which has the campaign dial; False, the default, sends
             `campaign_status=stop`. GUESS: that stops a campaign which is running
         :raises ValueError: an argument cannot be right; the message names the row; nothing was sent
         :raises Refused: such as more records than the licence allows [seen]; none was added
+
+        The rest is as for `CampaignMethods`.
         """
         if not isinstance(start, bool):
             raise ValueError("start must be True or False")

@@ -55,7 +55,7 @@ class WolkvoxClient(AgentMethods, ReadingMethods, CampaignMethods):
     :param connect_timeout: seconds for name resolution, TCP and TLS together; default 10
     :param total_timeout: seconds for a whole exchange, to the answer's last byte; default 60, which is
         wolkvox's own limit for a request [doc]
-    :param resend: when a request that certainly did nothing is sent again
+    :param resend: when a request that certainly did nothing is sent again; default 4 tries within 120 seconds
     :param timezone: the zone in which reports write times and take dates, an IANA name; default
         `America/Bogota`. GUESS: what was seen of reports fits GMT-5; only of `campaign_3` does the vendor say
         so, and that one is read in GMT-5 whatever is given here
@@ -112,6 +112,8 @@ class WolkvoxClient(AgentMethods, ReadingMethods, CampaignMethods):
         appear late: an agent's event only once the agent's state has changed again [doc]. In a zone whose
         clock is put back, a row of the hour that it shows twice is taken to be of the first pass.
 
+        :param agent_id: the agent's extension
+        :param customer_phone: the customer's number, as for `aux_call`; it is found with the `dial_prefix` or without
         :param since: the first instant at which the call may have begun, aware
         :param until: the last one, aware
         :raises ValueError: an argument cannot be right; nothing was sent
@@ -154,8 +156,11 @@ class WolkvoxClient(AgentMethods, ReadingMethods, CampaignMethods):
     ) -> ReportedCall | None:
         """Look for the call that a request of unknown outcome may have made; None if no report shows it.
 
-        That no report shows a call does not mean that none was made.
+        That no report shows a call does not mean that none was made. GUESS: wolkvox's clock is behind this machine's by
+        10 seconds at most, and the call begins to ring within 10 minutes of the request.
 
+        :param agent_id: the agent's extension
+        :param customer_phone: the number that the request was for, as for `reported_calls`
         :param sent_at: when the request was handed over, by this machine's clock, aware
         :param made_by: the request's API: `aux_call` (default), `dial` or `transfer`
         :raises ValueError: an argument cannot be right; nothing was sent

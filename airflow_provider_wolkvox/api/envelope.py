@@ -23,8 +23,8 @@ def _nothing_else(code: str, msg: str) -> bool:
 class Reading:
     """What, besides an accepted envelope, is an answer of one API.
 
-    :param is_answer: whether a 4xx envelope with this code and text is one all the same
-    :param bare_list: whether a list without an envelope is one
+    :param is_answer: whether a 4xx envelope with this code and text is one all the same; default never
+    :param bare_list: whether a list without an envelope is one; default False
     """
 
     is_answer: Callable[[str, str], bool] = _nothing_else
@@ -53,6 +53,8 @@ def text_of(pieces: Iterable[bytes]) -> str:
 
     Replacing a stray byte keeps the envelope readable: its own keys and codes are ASCII, and a name in another
     encoding must not turn an accepted call into an unknown one.
+
+    :param pieces: the body's bytes, in order, cut anywhere
     """
     decoder = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
     return "".join([*map(decoder.decode, pieces), decoder.decode(b"", final=True)])
@@ -67,7 +69,7 @@ def read_envelope(
     :param status: the HTTP status
     :param body: the answer's body, as `text_of` makes it
     :param present: makes a server's text fit for logs
-    :param reading: what else is an answer of this API
+    :param reading: what else is an answer of this API; default nothing
     :raises Refused: an envelope whose code is a 4xx, under HTTP 2xx or 4xx
     :raises OutcomeUnknown: 1xx, 3xx, 5xx; a body that is no envelope; status and code that
         contradict each other; a success with an `error`

@@ -122,13 +122,19 @@ class OutcomeUnknown(WolkvoxError):
 
 
 def refusal(api: str, code: str, error: str, msg: str, present: Callable[[str], str] = str) -> Refused:
-    """Return the `Refused` that fits a 4xx envelope; `present` makes the server's texts fit for logs.
+    """Return the `Refused` that fits a 4xx envelope.
 
     The three texts of 403 are wolkvox's own, documented ones, and 401 means a missing token.
 
     GUESS: a 403 with any other text is taken as "API switched off": the vendor documents that
     403 for backups and maintenance, but not its words. Any other 4xx of the API is a plain refusal:
     what `aux_call` answers for an agent who is unknown, logged out or busy is documented nowhere.
+
+    :param api: as for `Refused`
+    :param code: as for `Refused`; it decides, with `msg`
+    :param error: the envelope's, as it came
+    :param msg: the envelope's, as it came; upper and lower case, and the number of blanks, do not count
+    :param present: makes `error` and `msg` fit for logs; default: leaves them as they are
     """
     said = " ".join(msg.upper().split())
     kind: type[Refused] = Refused

@@ -39,7 +39,7 @@ class AgentEvent:
 
     @classmethod
     def from_row(cls, row: Row, zone: tzinfo) -> Self:
-        """Make the record from a row of `agent_14`."""
+        """Make the record from a `row` of `agent_14`, written by the clock of `zone`."""
         return cls(
             agent_id=values.text(row, "agent_id"),
             status=values.text(row, "agent_status"),
@@ -69,7 +69,7 @@ class AgentNow:
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Make the record from a row."""
+        """Make the record from a `row` of the real-time `agents`."""
         return cls(
             agent_id=values.text(row, "agent_id"),
             name=values.text(row, "agent_name"),
@@ -93,7 +93,7 @@ class AgentInfo:
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Make the record from a row."""
+        """Make the record from a `row` of `agents`. GUESS: by whichever of several keys it has."""
         return cls(
             agent_id=values.text(row, "agent_id", "id"),
             name=values.text(row, "agent_name", "name"),
@@ -118,7 +118,7 @@ class ActivityCode:
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Make the record from a row."""
+        """Make the record from a `row` of `activity_codes`. GUESS: by whichever of several keys it has."""
         return cls(
             cod_act=values.text(row, "cod_act", "code", "id"),
             name=values.text(row, "name", "description", "cod_act_name"),
@@ -143,7 +143,7 @@ class DoNotCall:
 
     @classmethod
     def from_row(cls, row: Row, zone: tzinfo) -> Self:
-        """Make the record from a row."""
+        """Make the record from a `row` of `get_dnc`, written by the clock of `zone`."""
         day = values.day(row, "date_delete")
         return cls(
             phone=values.phone(row, "phone_number"),
@@ -168,7 +168,7 @@ class Law2300Contact:
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Make the record from a row of `law2300_info`."""
+        """Make the record from a `row` of `law2300_info`."""
         return cls(
             phone=values.phone(row, "phone_number"),
             last_day=values.day(row, "last_day"),

@@ -259,6 +259,8 @@ def added_up(totals: list[CampaignTotal]) -> list[CampaignTotal]:
     """Return one total for each word, in the order in which the words first come, and their shares of all.
 
     What holds a number that could not be read is None, not less than it is.
+
+    :param totals: those of several windows, or of one
     """
     words: dict[str, list[int | None]] = {}
     for total in totals:

@@ -36,7 +36,12 @@ class AgentCall:
 
     @classmethod
     def from_data(cls, data: Any, agent_id: str, accepted_at: datetime) -> Self:
-        """Make the record from an envelope's `data`; anything but an id in it means "no id"."""
+        """Make the record from an envelope's `data`; anything but an id in it means "no id".
+
+        :param data: `{"conn_id": ...}`, as an object or as the only one of a list [doc]
+        :param agent_id: the extension that was asked for: the answer names none [doc]
+        :param accepted_at: as for `AgentCall`
+        """
         conn_id = values.first_row(data).get("conn_id")
         known = isinstance(conn_id, (str, int)) and not isinstance(conn_id, bool)
         return cls(
@@ -119,7 +124,12 @@ class ReportedCall:
 
     @classmethod
     def from_row(cls, report: str, row: Row, zone: tzinfo = GMT_5) -> Self:
-        """Make the record from a row of one of the four reports."""
+        """Make the record from a row of one of the four reports.
+
+        :param report: which of them it is, by its name
+        :param row: as JSON gave it
+        :param zone: the zone by whose clock the report is written; default GMT-5
+        """
         conn_id = values.text(row, "conn_id")
         return cls(
             report=report,
@@ -166,7 +176,7 @@ class ConnectedCall:
 
     @classmethod
     def from_row(cls, row: Row, zone: tzinfo) -> Self:
-        """Make the record from a row of `cdr_1`."""
+        """Make the record from a `row` of `cdr_1`, written by the clock of `zone`."""
         return cls(
             conn_id=values.text(row, "conn_id"),
             agent_id=values.text(row, "agent_id"),
@@ -210,7 +220,7 @@ class UnconnectedCall:
 
     @classmethod
     def from_row(cls, row: Row, zone: tzinfo) -> Self:
-        """Make the record from a row of `cdr_5`."""
+        """Make the record from a `row` of `cdr_5`, written by the clock of `zone`."""
         return cls(
             conn_id=values.text(row, "conn_id"),
             agent_id=values.text(row, "agent_id"),
@@ -247,7 +257,7 @@ class DispositionCall:
 
     @classmethod
     def from_row(cls, row: Row, zone: tzinfo) -> Self:
-        """Make the record from a row of `act_3`."""
+        """Make the record from a `row` of `act_3`, written by the clock of `zone`."""
         return cls(
             conn_id=values.text(row, "conn_id"),
             agent_id=values.text(row, "agent_id"),

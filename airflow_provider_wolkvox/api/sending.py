@@ -45,8 +45,9 @@ class Resend:
     sent again.
 
     :param tries: requests in all, the first included; default 4
-    :param within: seconds from the first try after which no further one starts; default 120
-    :param first_wait: seconds before the second try, doubled for each one after it; default 1
+    :param within: seconds from the first try after which no further one starts; default 120, a day at most
+    :param first_wait: seconds before the second try, doubled for each one after it; default 1, a day at most
+    :raises ValueError: fewer than 1 try, or a length of time that is none
     """
 
     tries: int = 4

@@ -287,10 +287,10 @@ class Transport:
         :param api: the API's name, such as `aux_call`
         :param parameters: the other parameters; URL-encoded here, kept out of every message
         :param before_sending: called once the connection stands, right before the first byte; what it
-            raises comes out of here unchanged, with nothing sent
-        :param secrets: texts that no message may repeat, besides the token
-        :param body: JSON to send along, None for an empty body; kept out of every message
-        :param reading: what else than a success is an answer of this API
+            raises comes out of here unchanged, with nothing sent; default nothing
+        :param secrets: texts that no message may repeat, besides the token; default none
+        :param body: JSON to send along; default None, an empty body; kept out of every message
+        :param reading: what else than a success is an answer of this API; default nothing
         :raises NotSent: nothing was handed to a connection
         :raises Refused: the API said no
         :raises OutcomeUnknown: the request was handed over and no readable answer came
@@ -307,7 +307,7 @@ class Transport:
                 raise
 
     def presentable(self, text: str, *secrets: str) -> str:
-        """Return a server's text without the token, `secrets` or whole numbers, fit for a log."""
+        """Return a server's `text` without the token, `secrets` or whole numbers, fit for a log."""
         return arguments.presentable(text, self._token, *secrets)
 
     @contextlib.contextmanager
@@ -322,7 +322,7 @@ class Transport:
             self._one_at_a_time.release()
 
     def vetoed(self, failure: BaseException) -> bool:
-        """Return whether the last request's `before_sending` raised this very failure."""
+        """Return whether the last request's `before_sending` raised this very `failure`."""
         return failure is self.exchange.vetoed_by
 
     def stop(self) -> None:
@@ -335,7 +335,10 @@ class Transport:
         self._wake.put(None)
 
     def wait(self, seconds: float) -> None:
-        """Wait, but not once `stop` was called."""
+        """Wait, but not once `stop` was called.
+
+        :param seconds: how long at most
+        """
         with contextlib.suppress(queue.Empty):
             self._wake.get(timeout=seconds)
             # For whoever else waits.

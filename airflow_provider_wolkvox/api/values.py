@@ -31,25 +31,35 @@ _NO = frozenset({"0", "no", "n", "false", "off"})
 
 
 def rows_of(data: Any) -> list[Row]:
-    """Return an answer's rows, with the sums that it may have at its end."""
+    """Return an answer's rows, with the sums that it may have at its end.
+
+    :param data: the envelope's `data`; whatever in it is no row is left out
+    """
     rows = data if isinstance(data, list) else []
     return [row for row in rows if isinstance(row, dict)]
 
 
 def first_row(data: Any) -> Row:
-    """Return the only row of an answer; reports send it in a list, agent calls as an object."""
+    """Return the only row of an answer; reports send it in a list, agent calls as an object.
+
+    :param data: the envelope's `data`; an empty row for anything else
+    """
     if isinstance(data, list) and data:
         data = data[0]
     return data if isinstance(data, dict) else {}
 
 
 def is_sum(row: Row) -> bool:
-    """Return whether a row holds a report's sums [doc]."""
+    """Return whether a `row` holds a report's sums: its `agent_name` is `TOTAL` [doc]."""
     return row.get("agent_name") == "TOTAL"
 
 
 def text(row: Row, *keys: str) -> str:
-    """Return the first value that is something."""
+    """Return the first value that is something; empty if none is.
+
+    :param row: as JSON gave it
+    :param *keys: where to look, in this order
+    """
     for key in keys:
         value = row.get(key)
         found = "" if value is None else str(value).strip()
@@ -59,22 +69,39 @@ def text(row: Row, *keys: str) -> str:
 
 
 def word(row: Row, *keys: str) -> str:
-    """Return a word of wolkvox's own in lower case, such as `out_pre` or `customer`."""
+    """Return a word of wolkvox's own in lower case, such as `out_pre` or `customer`.
+
+    Its parameters are as for `text`.
+    """
     return text(row, *keys).lower()
 
 
 def result(row: Row, *keys: str) -> str:
-    """Return a result in upper case with hyphens: endpoints write `no-answer`, `NO ANSWER`, `No answer` [seen]."""
+    """Return a result in upper case with hyphens: endpoints write `no-answer`, `NO ANSWER`, `No answer` [seen].
+
+    Its parameters are as for `text`.
+    """
     return _GAPS.sub("-", text(row, *keys).upper())
 
 
 def phone(row: Row, *keys: str) -> str:
-    """Return a number's digits."""
+    """Return a number's digits.
+
+    :param row: as for `text`
+    :param *keys: where to look; if none is given, wherever reports are known to keep a number
+    """
     return _NOT_DIGITS.sub("", text(row, *(keys or PHONE)))
 
 
 def moment(row: Row, key: str, zone: tzinfo) -> datetime | None:
-    """Return a time of the server's clock, aware; of an hour that the clock shows twice, the first."""
+    """Return a time of the server's clock, aware; of an hour that the clock shows twice, the first.
+
+    None if it is not a real time, written `YYYY-MM-DD HH:MM:SS`.
+
+    :param row: as for `text`
+    :param key: where it stands
+    :param zone: the zone by whose clock the report is written
+    """
     found = text(row, key)
     try:
         # Checked first, since `fromisoformat` takes far more than what the server writes.
@@ -84,7 +111,11 @@ def moment(row: Row, key: str, zone: tzinfo) -> datetime | None:
 
 
 def day(row: Row, key: str) -> date | None:
-    """Return a day; a time of day after it is dropped."""
+    """Return a day; a time of day after it is dropped. None if it is not a real one, written `YYYY-MM-DD`.
+
+    :param row: as for `text`
+    :param key: where it stands
+    """
     found = _DAY.match(text(row, key))
     try:
         return date.fromisoformat(found.group()) if found else None
@@ -93,7 +124,10 @@ def day(row: Row, key: str) -> date | None:
 
 
 def length(row: Row, *keys: str) -> int | None:
-    """Return a length in seconds, which comes as `75` or `00:01:15`."""
+    """Return a length in seconds, which comes as `75` or `00:01:15`; None for anything else.
+
+    Its parameters are as for `text`.
+    """
     found = text(row, *keys)
     if found.isdecimal():
         return int(found)
@@ -105,7 +139,7 @@ def length(row: Row, *keys: str) -> int | None:
 
 
 def count(row: Row, *keys: str) -> int | None:
-    """Return a whole number; None if there is none that can be read."""
+    """Return a whole number; None if there is none that can be read. Its parameters are as for `text`."""
     try:
         return int(text(row, *keys).replace(",", ""))
     except ValueError:
@@ -113,12 +147,18 @@ def count(row: Row, *keys: str) -> int | None:
 
 
 def percent(row: Row, *keys: str) -> float | None:
-    """Return a percentage such as `34.64 %` as the number before the sign."""
+    """Return a percentage such as `34.64 %` as the number before the sign; None if there is none that can be read.
+
+    Its parameters are as for `text`.
+    """
     number = text(row, *keys).rstrip("% ").replace(",", ".")
     return float(number) if _NUMBER.fullmatch(number) else None
 
 
 def flag(row: Row, *keys: str) -> bool | None:
-    """Return a yes or no; None for anything that is neither."""
+    """Return a yes or no; None for anything that is neither. Its parameters are as for `text`.
+
+    GUESS: how wolkvox writes them is documented nowhere; English and Spanish words, `1` and `0` are read.
+    """
     found = word(row, *keys)
     return True if found in _YES else False if found in _NO else None

@@ -51,7 +51,7 @@ def whole(
     :param since: the first second, aware
     :param until: the last second, aware
     :param zone: the zone whose clock the server goes by
-    :param full: rows from which a reply counts as truncated
+    :param full: rows from which a reply counts as truncated; default 60,000 [doc]
     :raises ValueError: at once: the range ends before it begins, or an end has no zone; while reading:
         one second alone fills a reply
     """
@@ -81,7 +81,12 @@ def _read(
 
 
 def pieces(since: datetime, until: datetime, zone: tzinfo) -> list[Window]:
-    """Return the windows of at most 31 days that a range is asked in at first, by the zone's clock."""
+    """Return the windows of at most 31 days that a range is asked in at first, by the zone's clock.
+
+    :param since: the first second, aware
+    :param until: the last second, aware; before `since`, there are no windows
+    :param zone: the zone whose clock the server goes by
+    """
     windows: list[Window] = []
     for first, last in _shown(since, until, zone):
         start = first
