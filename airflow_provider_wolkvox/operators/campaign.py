@@ -5,16 +5,13 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
-
-from airflow_provider_wolkvox.hooks.wolkvox import UsesHook
-from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane, require_lane
+from airflow_provider_wolkvox.lane import require_lane
 from airflow_provider_wolkvox.ledger import key_of
-from airflow_provider_wolkvox.operators.once import OnceOperator, Request, Words, require_timedelta, why_too_late
+from airflow_provider_wolkvox.operators.once import OnceOperator, Request, Words
+from airflow_provider_wolkvox.operators.repeatable import RepeatableOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -28,7 +25,7 @@ LARGEST_BATCH = 10_000
 _REASONS_KEPT = 100
 
 
-class CampaignStartOperator(UsesHook, InLane, BaseOperator):
+class CampaignStartOperator(RepeatableOperator):
     """Start a campaign; one that wolkvox says no to (two predictives active) fails with wolkvox's words.
 
     Run again, it starts the campaign again: what it asks for is a state, not a deed. If nobody saw the
@@ -48,44 +45,27 @@ class CampaignStartOperator(UsesHook, InLane, BaseOperator):
     template_fields: Sequence[str] = ("campaign_id", "wolkvox_conn_id")
     ui_color = "#e7f3ec"
 
-    def __init__(
-        self,
-        *,
-        campaign_id: str | int,
-        wolkvox_conn_id: str = DEFAULT_CONN_ID,
-        max_age: timedelta | None = timedelta(hours=24),
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(wolkvox_conn_id=wolkvox_conn_id, **kwargs)
+    repeats_in_doubt = False
+
+    def __init__(self, *, campaign_id: str | int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.campaign_id = campaign_id
-        self.max_age = max_age
         self.refuse(vars(self))
 
-    @classmethod
-    def refuse(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse a `max_age` that is no length of time."""
-        super().refuse(arguments)
-        if arguments.get("max_age") is not None:
-            require_timedelta(arguments["max_age"], "max_age")
-
-    def execute(self, context: Context) -> None:
+    def ask(self, before_sending: Callable[[], None]) -> str:
         """Start the campaign."""
-        require_lane(self, context)
-        late = why_too_late(context, None, self.max_age)
-        if late:
-            raise AirflowFailException(f"Campaign {self.campaign_id} was not started: {late}.")
-        with self.hook.failing(repeatable=False):
-            self.hook.get_conn().start_campaign(self.campaign_id)
-        self.log.info("wolkvox started campaign %s.", self.campaign_id)
+        self.hook.get_conn().start_campaign(self.campaign_id, before_sending=before_sending)
+        return f"campaign {self.campaign_id} is started"
 
 
-class CampaignStopOperator(UsesHook, InLane, BaseOperator):
-    """Stop a campaign. Run again, it stops it again; if nobody saw the answer, a retry asks once more.
+class CampaignStopOperator(RepeatableOperator):
+    """Stop a campaign, however old the run is. Run again, it stops it again.
 
     :param campaign_id: the campaign's id, digits (templated)
     :param wolkvox_conn_id: the connection with server code and token; default `wolkvox_default`
     :param pool: another lane than the one named after the connection
 
+    :raises ValueError: when the DAG is parsed: an argument cannot be right
     :raises AirflowFailException: wolkvox said no
     :raises AirflowException: nothing was sent or nobody saw the answer, and a retry may help
     """
@@ -93,16 +73,15 @@ class CampaignStopOperator(UsesHook, InLane, BaseOperator):
     template_fields: Sequence[str] = ("campaign_id", "wolkvox_conn_id")
     ui_color = "#e7f3ec"
 
-    def __init__(self, *, campaign_id: str | int, wolkvox_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
-        super().__init__(wolkvox_conn_id=wolkvox_conn_id, **kwargs)
+    def __init__(self, *, campaign_id: str | int, **kwargs: Any) -> None:
+        # Whatever `default_args` say: a campaign that goes on for want of a young run rings people.
+        super().__init__(max_age=None, **kwargs)
         self.campaign_id = campaign_id
 
-    def execute(self, context: Context) -> None:
+    def ask(self, before_sending: Callable[[], None]) -> str:
         """Stop the campaign."""
-        require_lane(self, context)
-        with self.hook.failing(repeatable=True):
-            self.hook.get_conn().stop_campaign(self.campaign_id)
-        self.log.info("wolkvox stopped campaign %s.", self.campaign_id)
+        self.hook.get_conn().stop_campaign(self.campaign_id, before_sending=before_sending)
+        return f"campaign {self.campaign_id} is stopped"
 
 
 class CampaignRecallOperator(OnceOperator):
@@ -115,8 +94,10 @@ class CampaignRecallOperator(OnceOperator):
     :param value: the result or disposition, or several of them; default `"NO-ANSWER"` (templated)
     :param field: where wolkvox is to look for it: `"Cod_Machine"` (default), `"cod_rslt1"` or `"cod_rslt2"`
 
-    The rest is as for `AuxCallOperator`.
+    `wolkvox_conn_id`, `max_age`, `call_before`, `ledger_retention`, `allow_second_try` and `pool` are as for
+    `AuxCallOperator`.
 
+    :raises ValueError: when the DAG is parsed: an argument cannot be right
     :raises AirflowFailException: the records must not be recalled (again), wolkvox said no, or nobody saw the answer
     :raises AirflowException: nothing was sent, and a retry may help
     """
@@ -139,19 +120,9 @@ class CampaignRecallOperator(OnceOperator):
         campaign_id: str | int,
         value: str | Sequence[str] = "NO-ANSWER",
         field: str = "Cod_Machine",
-        wolkvox_conn_id: str = DEFAULT_CONN_ID,
-        max_age: timedelta | None = timedelta(hours=24),
-        ledger_retention: timedelta | None = None,
-        allow_second_try: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            wolkvox_conn_id=wolkvox_conn_id,
-            max_age=max_age,
-            ledger_retention=ledger_retention,
-            allow_second_try=allow_second_try,
-            **kwargs,
-        )
+        super().__init__(**kwargs)
         self.campaign_id = campaign_id
         self.value = value
         self.field = field
@@ -194,14 +165,15 @@ class CampaignAddRecordsOperator(OnceOperator):
     nobody saw. Run again, the task goes on where it was.
 
     :param campaign_id: the campaign's id, digits (templated)
-    :param records: mappings of texts and numbers, each with a `customer_id` (templated)
+    :param records: mappings of texts and numbers, each with a `customer_id`; None with a `records_path` (templated)
     :param records_path: instead: a file of them, any path that Airflow's object storage knows: CSV with a header
         (`.csv`, separated by commas or semicolons), else JSON lines (templated)
     :param type_campaign: `"predictive"` (default) or `"preview"`
     :param start: whether wolkvox is to start the campaign; default False
     :param batch_size: records in one request; default and most 10,000 [doc]
 
-    The rest is as for `AuxCallOperator`.
+    `wolkvox_conn_id`, `max_age`, `call_before`, `ledger_retention`, `allow_second_try` and `pool` are as for
+    `AuxCallOperator`.
 
     :raises ValueError: when the DAG is parsed: an argument cannot be right
     :raises AirflowFailException: a record cannot be right, and then none was sent; a batch must not be sent (again),
@@ -230,19 +202,9 @@ class CampaignAddRecordsOperator(OnceOperator):
         type_campaign: CampaignType = "predictive",
         start: bool = False,
         batch_size: int = LARGEST_BATCH,
-        wolkvox_conn_id: str = DEFAULT_CONN_ID,
-        max_age: timedelta | None = timedelta(hours=24),
-        ledger_retention: timedelta | None = None,
-        allow_second_try: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            wolkvox_conn_id=wolkvox_conn_id,
-            max_age=max_age,
-            ledger_retention=ledger_retention,
-            allow_second_try=allow_second_try,
-            **kwargs,
-        )
+        super().__init__(**kwargs)
         self.campaign_id = campaign_id
         self.records = records
         self.records_path = records_path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
@@ -23,9 +23,16 @@ class RepeatableOperator(UsesHook, InLane, BaseOperator):
     :param wolkvox_conn_id: the connection with server code and token; default `wolkvox_default`
     :param max_age: how long after the run was due (the later of its `data_interval_end` and `run_after`) it may still
         be asked for, so that catching up and clearing old runs change nothing; default 24 hours, None for any time
+
+    :raises ValueError: when the DAG is parsed: an argument cannot be right
+    :raises AirflowFailException: it comes too late, or wolkvox said no
+    :raises AirflowException: nothing was sent or nobody saw the answer, and a retry may help
     """
 
     template_fields: Sequence[str] = ("wolkvox_conn_id",)
+
+    repeats_in_doubt: ClassVar[bool] = True
+    """Whether a retry asks once more when nobody saw the answer."""
 
     def __init__(
         self,
@@ -39,7 +46,11 @@ class RepeatableOperator(UsesHook, InLane, BaseOperator):
 
     @classmethod
     def refuse(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse a `max_age` that is no length of time."""
+        """Refuse a `max_age` that is no length of time.
+
+        :param arguments: as for `InLane.refuse`
+        :raises ValueError: it is no timedelta
+        """
         super().refuse(arguments)
         if arguments.get("max_age") is not None:
             require_timedelta(arguments["max_age"], "max_age")
@@ -48,7 +59,7 @@ class RepeatableOperator(UsesHook, InLane, BaseOperator):
     def ask(self, before_sending: Callable[[], None]) -> str:
         """Ask for the state, and return what was asked for, fit for a log.
 
-        :param before_sending: the client's
+        :param before_sending: called right before the first byte; what it raises ends the request with nothing sent
         """
 
     def why_not(self) -> str | None:
@@ -69,6 +80,6 @@ class RepeatableOperator(UsesHook, InLane, BaseOperator):
             if why:
                 raise AirflowFailException(f"Nothing was asked of wolkvox: {why}.")
 
-        with self.hook.failing(repeatable=True):
+        with self.hook.failing(repeatable=self.repeats_in_doubt):
             require_allowed()
             self.log.info("wolkvox accepted: %s.", self.ask(before_sending=require_allowed))

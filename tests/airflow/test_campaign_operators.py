@@ -319,8 +319,12 @@ def test_max_age_none_lets_an_old_run_go_on(dialled, server, name):
     assert attempt(server, make=make, due=datetime.now(UTC) - timedelta(days=30)).state == "success"
 
 
-def test_a_late_run_still_stops(campaign, server):
-    assert attempt(server, make=stop, due=datetime.now(UTC) - timedelta(days=30)).state == "success"
+@pytest.mark.parametrize("make", [stop, lambda dag, **more: mapped("stop", **more)])
+def test_a_late_run_still_stops_whatever_default_args_say(campaign, server, make):
+    make = with_(make, default_args={"max_age": timedelta(hours=1)})
+    late = datetime.now(UTC) - timedelta(days=30)
+    run = attempt(server, make=make, due=late, around=lambda ti: setattr(ti, "map_index", 0))
+    assert run.state == "success", run.error
     assert campaign.campaign(CAMPAIGN).stops == 1
 
 
