@@ -7,7 +7,11 @@ import sys
 
 
 def main(argv: list[str]) -> int:
-    """Run one command and return the exit status."""
+    """Run one command and return the exit status.
+
+    :param argv: the command and its arguments, without the program's name
+    :raises SystemExit: with the status of a command that ends with another one than 0; with 2 if it is none
+    """
     if argv[:1] == ["simulate"]:
         # On its own path: the simulator runs where no Airflow is installed.
         from airflow_provider_wolkvox.simulator.command import main as simulate

@@ -55,7 +55,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a call, when, and why."""
+    """What became of a call, when, and why.
+
+    :param made: what became of it
+    :param at: when an accepted call's answer had been read, else when it was about to be sent or was given up; aware
+    :param conn_id: wolkvox's id of an accepted call; empty if it gave none
+    :param reason: why it was not accepted, for people; empty for one that was
+    """
 
     made: Made
     at: datetime
@@ -65,7 +71,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """An agent's state when it was read: whether they were ready, and for how many seconds (None if not told)."""
+    """An agent's state when it was read.
+
+    :param ready: whether they were ready
+    :param seconds: how long they had been in that state, whole seconds rounded down; None if not told
+    """
 
     ready: bool
     seconds: int | None = None
@@ -114,7 +124,10 @@ class Flag:
         return self._raised
 
     def wait(self, seconds: float) -> None:
-        """Wait some seconds, or until it is raised."""
+        """Wait, or until it is raised; looked at every 0.1 seconds.
+
+        :param seconds: how long at most
+        """
         until = time.monotonic() + seconds
         while not self._raised and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, self._LOOK_EVERY))
@@ -128,35 +141,49 @@ class Surroundings(Protocol):
     def make(self, call: Call) -> tuple[Outcome, Stop | None]:
         """Make one call; return what became of it, and why no further one is to be made, if so.
 
+        :param call: the call; its intent has been looked ahead at
         :raises PutOff: nothing was sent, since it may not be made now
         :raises Stop: nothing was sent, and no further call is to be made
         """
 
     def closed(self, call: Call, at: datetime) -> tuple[str, datetime | None] | None:
-        """Return why a call may not be made at an instant and when it may next, if ever; None if it may."""
+        """Return why a call may not be made at an instant and when it may next, if ever; None if it may.
+
+        :param call: the call
+        :param at: the instant, aware
+        :raises Stop: it may not, and then no further call is to be made
+        """
 
     def look_ahead(self, outcomes: Mapping[Call, Outcome], intents: Sequence[Call]) -> None:
-        """Write what became of calls and which are about to be made; refuse with `Stop` if none may be.
+        """Write what became of calls and which are about to be made.
 
         Asked again with nothing new, it writes nothing, and judges anew.
+
+        :param outcomes: what is not written yet; it may be none
+        :param intents: which calls are about to be made; it may be none
+        :raises Stop: none may be made, or it could not be written
         """
 
     def agents(self) -> Mapping[str, Agent]:
-        """Return the agents' states of this moment, by their extension."""
+        """Return the agents' states of this moment, by their extension; who is missing counts as not logged in.
+
+        :raises Stop: they could not be read
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """How a batch goes about its calls.
 
-    :param pace: least seconds from one request's end to the next one's start
-    :param max_calls: requests in this run of the task
-    :param max_duration: how long this run may start calls
-    :param max_unknown: unknown outcomes in a row that end the batch; None for any number
-    :param stop_on: what ends the batch: `refused`, `unknown`, or both
-    :param wait_for_agents: whether an agent must be seen ready
-    :param agent_poll_interval: least seconds between two readings of the agents' states, and their longest life
-    :param agent_timeout: how long an agent who has calls may stay busy before these are skipped
+    :param pace: least seconds from one request's end to the next one's start; default 0
+    :param max_calls: requests in this run of the task; default None, any number
+    :param max_duration: how long this run may start calls; default None, any time
+    :param max_unknown: unknown outcomes in a row that end the batch; default 3, None for any number
+    :param stop_on: what ends the batch: `refused`, `unknown`, or both; default neither
+    :param wait_for_agents: whether an agent must be seen ready; default True
+    :param agent_poll_interval: least seconds between two readings of the agents' states, and their longest life;
+        default 15
+    :param agent_timeout: how long an agent who has calls may stay busy before these are skipped; default 10 minutes
     """
 
     pace: float = 0.0
@@ -176,10 +203,10 @@ class Batch:
     :param known: what is known of some of them from earlier runs; these are not made
     :param around: the world
     :param limits: how to go about it
-    :param ahead: whether to look ahead while an answer is awaited, in a thread
-    :param progress: gets the outcomes so far every half minute and every twentieth of the batch
-    :param clock: seconds of a clock that never goes back
-    :param now: the present instant
+    :param ahead: whether to look ahead while an answer is awaited, in a thread; default True
+    :param progress: gets the batch every half minute and every twentieth of its calls; default none
+    :param clock: seconds of a clock that never goes back; default the machine's
+    :param now: the present instant, aware; default the machine's
     """
 
     def __init__(
@@ -444,7 +471,10 @@ class Batch:
 
 
 def in_words(outcome: Outcome | None) -> dict[str, Any]:
-    """Return what became of a call as results tell it; None is a call that was not reached."""
+    """Return what became of a call as results tell it: `state`, `conn_id`, `reason`, and `at` in ISO 8601.
+
+    :param outcome: None for a call that was not reached, whose `state` is `left` and whose `at` is None
+    """
     if outcome is None:
         return {"state": Made.LEFT.value, "conn_id": "", "reason": "", "at": None}
     return {

@@ -96,7 +96,7 @@ def markdown(title: str, results: Sequence[Mapping[str, Any]], summary: Mapping[
 def html(title: str, results: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
     """Return the report as one page of HTML that fetches nothing; it is well-formed XML too.
 
-    Takes what `markdown` takes, and raises what it raises.
+    Parameters and errors are as for `markdown`.
     """
     story = _story(title, results, summary)
     outcomes = ["<section><h2>Outcomes over time</h2>"]

@@ -49,7 +49,10 @@ def get_wolkvox_cli_commands() -> list[GroupCommand]:
 
 
 def sync_pools(args: argparse.Namespace) -> None:
-    """Create, or set back to one slot, the pool of every wolkvox connection; change nothing else."""
+    """Create, or set back to one slot, the pool of every wolkvox connection; change nothing else.
+
+    :param args: `conn_id`: connections that the database does not hold; `output`: the table's format
+    """
     from airflow.models.pool import Pool
     from airflow.utils.session import create_session
     from sqlalchemy import select
@@ -82,7 +85,11 @@ def sync_pools(args: argparse.Namespace) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Report what would let a token be used twice at once, or a task wait for ever; exit with 1 if anything."""
+    """Report what would let a token be used twice at once, or a task wait for ever.
+
+    :param args: as for `sync_pools`
+    :raises SystemExit: with 1, if there is anything to report
+    """
     from airflow.models.pool import Pool
     from airflow.utils.session import create_session
     from sqlalchemy import select
@@ -113,6 +120,9 @@ def release(args: argparse.Namespace) -> None:
 
     Of a task that makes several requests (the batches of an upload), those of unknown outcome are released and,
     only if there are none, all.
+
+    :param args: `dag_id`, `run_id`, `task_id` and `map_index` (-1 for a task that is not mapped); `yes`: do it
+    :raises SystemExit: nothing was changed, and the message says why: also where nothing needed to be
     """
     try:
         from airflow.state import TaskScope, get_state_backend
@@ -218,7 +228,9 @@ def _told(entries: Mapping[str, Entry | None]) -> list[str]:
 def look_up(args: argparse.Namespace) -> None:
     """Print what wolkvox's reports hold of an agent's calls with a customer.
 
-    Exits with 1 if they hold nothing, with 2 if they could not be read.
+    :param args: `conn_id`, `agent`, `phone`; `around`: an instant in ISO 8601 with its zone, and `minutes` before and
+        after it; `output`: the table's format
+    :raises SystemExit: with 1 if they hold nothing, with 2 if they could not be read
     """
     from airflow.providers.common.compat.sdk import AirflowException
 
@@ -253,7 +265,13 @@ def look_up(args: argparse.Namespace) -> None:
 
 
 def plan(args: argparse.Namespace) -> None:
-    """Print whom of a campaign's customers to call back now and, with --skips, why not the others. Rings nobody."""
+    """Print whom of a campaign's customers to call back now and, with --skips, why not the others. Rings nobody.
+
+    :param args: `conn_id`, `campaign`, `since` and `until` in ISO 8601 with their zones (None for now); the rules by
+        the names of `Rules`, None for its defaults; `country`: whose law says who may be called now, None for any time;
+        `prefix_in_reports`: as for `CampaignCallbacksOperator`; `skips`; `output`: the table's format
+    :raises SystemExit: with 2 if an argument cannot be right, or wolkvox could not be read
+    """
     from airflow.providers.common.compat.sdk import AirflowException
 
     from airflow_provider_wolkvox.api import WolkvoxError
@@ -398,7 +416,12 @@ COMMANDS = [
 
 @dataclass(frozen=True)
 class LaneTask:
-    """A task of ours, as the scheduler reads it from the serialised DAG."""
+    """A task of ours, as the scheduler reads it from the serialised DAG.
+
+    :param name: DAG and task
+    :param conn_id: its connection's id; a template, if it is one
+    :param pool: the pool that the scheduler puts it into
+    """
 
     name: str
     conn_id: str
@@ -407,7 +430,12 @@ class LaneTask:
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of `check`: what it is about, what was found, what to do."""
+    """One line of `check`.
+
+    :param subject: what it is about: a connection, a task or a DAG
+    :param finding: what was found; `ok` for nothing wrong
+    :param remedy: what to do; empty for nothing
+    """
 
     subject: str
     finding: str

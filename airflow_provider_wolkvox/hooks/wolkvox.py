@@ -85,7 +85,11 @@ class WolkvoxHook(BaseHook):
         return self._client
 
     def extra(self, name: str) -> Any:
-        """Return one of the connection's extras; None if it is absent or was left blank in the form."""
+        """Return one of the connection's extras; None if it is absent or was left blank in the form.
+
+        :param name: such as `dial_prefix`
+        :raises ValueError: the field 'Extra' is not a JSON object; it is not repeated, since people put secrets there
+        """
         try:
             extras = json.loads(self.connection.extra or "{}")
         except ValueError:
@@ -115,7 +119,10 @@ class WolkvoxHook(BaseHook):
     def find_call(
         self, agent_id: str | int, customer_phone: str | int, sent_at: datetime, *, made_by: str = "aux_call"
     ) -> ReportedCall | None:
-        """Look in wolkvox's reports for a call; see `WolkvoxClient.find_call`."""
+        """Look in wolkvox's reports for a call.
+
+        Arguments and errors are as for `WolkvoxClient.find_call`.
+        """
         return self.get_conn().find_call(agent_id, customer_phone, sent_at, made_by=made_by)
 
     def token_info(self) -> TokenInfo:
@@ -128,11 +135,12 @@ class WolkvoxHook(BaseHook):
         A country stands for its law on calls for collection and for commerce, both kept at once, since
         nothing tells which of them a call is for.
 
-        :param given: the hours themselves, a country's code, None, or `"connection"`: the connection's
+        :param given: the hours themselves, a country's code, None, or `"connection"` (default): the connection's
             `country`, and any time, with a warning, if that is empty
         :param phone: reckon them in every time zone that this number may be in (extra `phones`), and in
-            their own, or the connection's, only if none is known
+            their own, or the connection's, only if none is known; default None, in theirs or the connection's alone
         :raises ValueError: an unknown country or time zone, or none where one is needed; the message names the field
+        :raises ImportError: `phone` is given, and the extra `phones` is not installed
         """
         from airflow_provider_wolkvox.calling import CallingHours
         from airflow_provider_wolkvox.calling.countries import ONLY_ZONES, rule_for
@@ -285,6 +293,7 @@ class UsesHook:
 def refuse_unknown_hours(given: Any) -> None:
     """Refuse what cannot be calling hours, while the DAG is parsed.
 
+    :param given: as for `WolkvoxHook.calling_hours`
     :raises ValueError: an unknown country, or no hours at all
     """
     if isinstance(given, str):

@@ -31,6 +31,8 @@ class AgentStatusOperator(RepeatableOperator):
     :param pool: another lane than the one named after the connection
 
     :raises ValueError: when the DAG is parsed: an argument cannot be right
+    :raises AirflowFailException: the run is older than `max_age`, or wolkvox said no
+    :raises AirflowException: nothing was sent or nobody saw the answer, and a retry may help
     """
 
     template_fields: Sequence[str] = ("agent_id", "status", "wolkvox_conn_id")
@@ -71,9 +73,11 @@ class HangUpOperator(OnceOperator):
     :param agent_id: the agent's extension (templated)
     :param max_age: how long after the run was due a call may still be hung up; default 1 hour, None for any time
 
-    The rest is as for `AuxCallOperator`.
+    `wolkvox_conn_id`, `call_before`, `ledger_retention`, `allow_second_try` and `pool` are as for `AuxCallOperator`.
 
     :raises ValueError: when the DAG is parsed: an argument cannot be right
+    :raises AirflowFailException: it must not be done (again), wolkvox said no, or nobody saw the answer
+    :raises AirflowException: nothing was sent, and a retry may help
     """
 
     template_fields: Sequence[str] = ("agent_id", "wolkvox_conn_id")
@@ -133,9 +137,11 @@ class CallDispositionOperator(OnceOperator):
         be active [doc]; default False
     :param max_age: how long after the run was due a call may still be given it; default 1 hour, None for any time
 
-    The rest is as for `AuxCallOperator`.
+    `wolkvox_conn_id`, `call_before`, `ledger_retention`, `allow_second_try` and `pool` are as for `AuxCallOperator`.
 
     :raises ValueError: when the DAG is parsed: an argument cannot be right
+    :raises AirflowFailException: it must not be done (again), wolkvox said no, or nobody saw the answer
+    :raises AirflowException: nothing was sent, and a retry may help
     """
 
     template_fields: Sequence[str] = ("agent_id", "cod_act", "cod_act_2", "comments", "wolkvox_conn_id")

@@ -30,7 +30,7 @@ class AuxCallOperator(SingleCallOperator):
         collection and commercial calls alike, in the connection's time zone), or None for any time; default
         `"connection"`: the connection's `country`, and if that is empty too, any time with a warning
     :param outside_hours: what to do when they are closed: `"wait"` (default) until they open, giving the lane
-        back (from Airflow 3.1.8; before, the task fails: put a `CallingHoursSensor` before it), `"skip"` or
+        back (from Airflow 3.1.8 [ran]; before, the task fails: put a `CallingHoursSensor` before it), `"skip"` or
         `"fail"`
     :param phone_zones: reckon the hours in every time zone that the number may be in (extra `phones`), and
         in their own only if none is known; default False
@@ -43,16 +43,18 @@ class AuxCallOperator(SingleCallOperator):
         (before Airflow 3.3 at once only); if it is found, the task succeeds with its `conn_id`
     :param look_up_timeout: how long after the request to look for the call; default 30 minutes
     :param ledger_retention: how long the ledger keeps the call; default None, as long as Airflow keeps
-        the DAG run
+        the DAG run. What it has forgotten is done again
     :param allow_second_try: call although nothing tells whether an earlier try did: in a later try
         before Airflow 3.3, or where the ledger was wiped; default False
     :param pool: another lane than the one named after the connection, for connections that hold one
         token; a pool of one slot
 
-    What was not sent, a token that stays in use and an API that is switched off fail the try, and the
-    task's `retries` apply. All other refusals and an unknown outcome fail the task at once.
-
     :raises ValueError: when the DAG is parsed: an argument cannot be right
+    :raises AirflowException: nothing was sent, the token stays in use, or wolkvox's API is switched off: the task's
+        `retries` apply (before Airflow 3.3 only with `allow_second_try`; else as below)
+    :raises AirflowFailException: the call must not be made (again), wolkvox said no for another reason, or its
+        outcome is unknown; no retry
+    :raises AirflowSkipException: the hours are closed, and `outside_hours` is `"skip"`
     """
 
     def ring(self, **around: Any) -> AgentCall:

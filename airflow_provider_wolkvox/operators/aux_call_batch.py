@@ -56,7 +56,8 @@ class AuxCallBatchOperator(CallingOperator):
         `CampaignCallbacksOperator` (templated)
     :param wait_for_agents: make a call only once its agent was seen ready, and never two to one agent without a free
         state in between: the states of all are read with one request; default True
-    :param agent_poll_interval: least time between two such requests, and how long one is relied on; default 15 seconds
+    :param agent_poll_interval: least time between two such requests, and how long one is relied on; default 15
+        seconds. Each counts for the daily quota, and the vendor recommends at most one every 5 minutes [doc]
     :param agent_timeout: how long an agent may stay busy before their calls are skipped; default 10 minutes
     :param pace: least time from one call's answer to the next call; default none
     :param max_calls: how many calls to make in this run; default None, all
@@ -64,12 +65,15 @@ class AuxCallBatchOperator(CallingOperator):
     :param stop_on: which outcomes end the batch besides those above: `"refused"`, `"unknown"`; default none
     :param max_unknown: how many unknown outcomes in a row end it; default 3, None for any number
     :param results_path: where to write the results as JSON lines instead of returning them, any path that Airflow's
-        object storage knows; the path is returned (templated)
-    :param report_path: where to write a report for people, `.html` or Markdown (templated)
+        object storage knows; the path is returned; default None, not written (templated)
+    :param report_path: where to write a report for people, `.html` or Markdown; default None, not written (templated)
 
     The other parameters are as for `AuxCallOperator`. What waits for its hours has the task run again when they open.
 
     :raises ValueError: when the DAG is parsed: an argument cannot be right
+    :raises AirflowFailException: the list or the connection cannot be right, an earlier run may have called and nothing
+        tells whom, or the batch ended early and a retry alone cannot help; who was called is in the ledger
+    :raises AirflowException: the batch ended early, and a retry goes on where it was
     """
 
     template_fields: Sequence[str] = ("calls", "wolkvox_conn_id", "call_before", "results_path", "report_path")
@@ -108,7 +112,11 @@ class AuxCallBatchOperator(CallingOperator):
 
     @classmethod
     def refuse(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse options that cannot be right."""
+        """Refuse options that cannot be right.
+
+        :param arguments: as for `InLane.refuse`
+        :raises ValueError: one cannot be right
+        """
         super().refuse(arguments)
         for name in ("agent_poll_interval", "agent_timeout", "pace", "max_duration"):
             length = arguments.get(name)

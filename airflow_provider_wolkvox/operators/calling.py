@@ -85,7 +85,11 @@ class CallingOperator(OnceOperator):
 
     @classmethod
     def refuse(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse options that cannot be right."""
+        """Refuse options that cannot be right.
+
+        :param arguments: as for `InLane.refuse`
+        :raises ValueError: one cannot be right
+        """
         super().refuse(arguments)
         for name, options in (("on_unknown", get_args(OnUnknown)), ("outside_hours", get_args(OutsideHours))):
             if arguments.get(name, options[0]) not in options:
@@ -106,7 +110,10 @@ class CallingOperator(OnceOperator):
         return lineage_of_calls(self, self.made)
 
     def find_call(self, agent_id: str, customer_phone: str | int, sent_at: datetime) -> ReportedCall | None:
-        """Look in wolkvox's reports for a call whose answer nobody saw; None if none shows it, or none can be read."""
+        """Look in wolkvox's reports for a call whose answer nobody saw; None if none shows it, or none can be read.
+
+        Its parameters are as for `WolkvoxClient.find_call`.
+        """
         from airflow_provider_wolkvox.api import WolkvoxError
 
         try:
@@ -137,7 +144,11 @@ class SingleCallOperator(CallingOperator):
 
     @classmethod
     def refuse(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse literals that cannot be right."""
+        """Refuse literals that cannot be right.
+
+        :param arguments: as for `InLane.refuse`
+        :raises ValueError: one cannot be right
+        """
         from airflow_provider_wolkvox.api.arguments import agent_id
 
         super().refuse(arguments)
@@ -145,7 +156,10 @@ class SingleCallOperator(CallingOperator):
 
     @classmethod
     def number_check(cls, arguments: Mapping[str, Any]) -> Callable[[Any], str]:
-        """Return what raises `ValueError` for a `customer_phone` that cannot be right."""
+        """Return what raises `ValueError` for a `customer_phone` that cannot be right.
+
+        :param arguments: as for `InLane.refuse`; which number is right may hang on another of them
+        """
         from airflow_provider_wolkvox.api.arguments import phone
 
         return phone
@@ -172,7 +186,11 @@ class SingleCallOperator(CallingOperator):
         return conn_id
 
     def require_allowed(self, ledger: Ledger, context: Context) -> None:
-        """Refuse a call that comes too late, one outside of the customer's hours, and any while calling is stopped."""
+        """Refuse a call that comes too late, one outside of the customer's hours, and any while calling is stopped.
+
+        :raises AirflowSkipException: the hours are closed, and `outside_hours` is `"skip"`
+        :raises AirflowRescheduleException: they are closed, and it waits until they open; the lane is given back
+        """
         super().require_allowed(ledger, context)
         stopped = self.switched_off()
         if stopped:
@@ -184,7 +202,10 @@ class SingleCallOperator(CallingOperator):
             self._wait_or_give_up(self.hours, closed, now, ledger, context)
 
     def resolve(self, intent: Entry, ledger: Ledger, context: Context) -> Entry:
-        """Return the entry of a call whose answer nobody saw, if wolkvox's reports show it."""
+        """Return the entry of a call whose answer nobody saw, if wolkvox's reports show it.
+
+        :raises AirflowRescheduleException: none shows it yet; the task looks again later, and gives the lane back
+        """
         if self.on_unknown == "look_up":
             found = self.find_call(intent.agent_id, self.customer_phone, intent.at)
             if found:
@@ -210,7 +231,7 @@ class SingleCallOperator(CallingOperator):
     def ring(self, **around: Any) -> AgentCall:
         """Have wolkvox make the call.
 
-        :param around: the client's `before_sending` and `before_resending`
+        :param **around: the client's `before_sending` and `before_resending`
         """
 
     def _request(self) -> Request:
@@ -249,7 +270,10 @@ class SingleCallOperator(CallingOperator):
 def why_stopped(wolkvox_conn_id: str) -> str | None:
     """Return why nobody is to be called at all, None if that is not so.
 
-    The Airflow Variable `wolkvox_stop` ends all calling: any true value for every connection, or a connection's id.
+    The Airflow Variable `wolkvox_stop` ends all calling: any true value for every connection, or a connection's id, or
+    several of them.
+
+    :param wolkvox_conn_id: the connection that would be used
     """
     from airflow.providers.common.compat.sdk import Variable
 

@@ -41,7 +41,11 @@ class Send(Protocol):
     def __call__(
         self, *, before_sending: Callable[[], None], before_resending: Callable[[NotSent | TokenBusy], None]
     ) -> Mapping[str, Any]:
-        """Make the request; the two callables are the client's."""
+        """Make the request; the two callables are the client's.
+
+        :param before_sending: called in every try right before the first byte; what it raises ends the request unsent
+        :param before_resending: called with what ended a try that certainly did nothing, if another one follows
+        """
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Request:
 
     :param about: what the ledger keeps of it: `agent_id` and masked `phone` of a call, else `what`
     :param send: makes the request
-    :param key: the ledger's entry, for a task that makes several requests
+    :param key: the ledger's entry, for a task that makes several requests; default the only or first one's
     """
 
     about: Mapping[str, str]
@@ -93,6 +97,10 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
     :param ledger_retention: how long the ledger keeps it; default None, as long as Airflow keeps the DAG run. What it
         has forgotten is done again
     :param allow_second_try: make it although nothing tells whether an earlier try did; default False
+
+    :raises ValueError: when the DAG is parsed: an argument cannot be right
+    :raises AirflowFailException: it must not be made (again), wolkvox said no, or its outcome is unknown; no retry
+    :raises AirflowException: it was not made, and a retry may make it
     """
 
     template_fields: Sequence[str] = ("wolkvox_conn_id",)
@@ -117,7 +125,11 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
 
     @classmethod
     def refuse(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse lengths of time that are none."""
+        """Refuse lengths of time that are none.
+
+        :param arguments: as for `InLane.refuse`
+        :raises ValueError: one is no timedelta
+        """
         super().refuse(arguments)
         for name in ("max_age", "ledger_retention"):
             if arguments.get(name) is not None:
@@ -126,6 +138,7 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
     def once(self, request: Request, context: Context) -> Entry:
         """Make a request unless it was made already, and return the ledger's entry of the accepted one.
 
+        :param request: what to ask of wolkvox
         :raises AirflowFailException: it must not be made (again), wolkvox refused it, or its outcome is unknown
         :raises AirflowException: it was not made, and a retry may make it
         """
@@ -135,14 +148,23 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
             return self._make(request, ledger, context) if known is None else known
 
     def require_allowed(self, ledger: Ledger, context: Context) -> None:
-        """Refuse, before anything is sent and again right before it is, what must not be asked for now."""
+        """Refuse, before anything is sent and again right before it is, what must not be asked for now.
+
+        :param ledger: gets the reason
+        :raises AirflowFailException: it must not be asked for in this run any more
+        """
         late = why_too_late(context, self.call_before, self.max_age)
         if late:
             ledger.not_sent(late)
             self.fail(f"{self.not_made(late)} Running the task again does not change that.")
 
     def resolve(self, intent: Entry, ledger: Ledger, context: Context) -> Entry:
-        """Return the entry of a request whose answer nobody saw, if what came of it can be found out."""
+        """Return the entry of a request whose answer nobody saw, if what came of it can be found out.
+
+        :param intent: what the ledger knows of it
+        :param ledger: gets what is found out
+        :raises AirflowFailException: it cannot be found out
+        """
         self.fail(
             f"The outcome of this {self.words.request} is unknown: {intent}. "
             f"{_sentence(self.words.perhaps)} This task does not {self.words.again} again on its own. "
@@ -150,11 +172,18 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         )
 
     def not_made(self, why: str) -> str:
-        """Return the words for a request that was not made."""
+        """Return the words for a request that was not made.
+
+        :param why: the reason, without a full stop
+        """
         return f"The {self.words.request} was not made: {why}. {_sentence(self.words.nothing)}"
 
     def fail(self, message: str) -> NoReturn:
-        """Fail the task without a retry."""
+        """Fail the task without a retry.
+
+        :param message: what happened, what did not, and what to do; for the task's log
+        :raises AirflowFailException: always
+        """
         raise AirflowFailException(message) from None
 
     def _known(self, request: Request, ledger: Ledger, context: Context) -> Entry | None:
@@ -250,7 +279,10 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
             )
 
     def require_running(self, context: Context) -> None:
-        """Refuse to go on if the server no longer takes this process for the task that runs."""
+        """Refuse to go on if the server no longer takes this process for the task that runs.
+
+        :raises AirflowFailException: it was cleared, marked or given up; nothing was sent
+        """
         state = _state_of(context["ti"])
         if state != "running":
             self.fail(
@@ -271,7 +303,9 @@ def why_too_late(
 ) -> str | None:
     """Return why a request comes too late in a task's run, None if it does not.
 
-    :param at: when it would be made; default now
+    :param call_before: the instant from which it is too late, an aware datetime or its ISO 8601 text; None for never
+    :param max_age: how long after the run was due it may still be made; None for any time
+    :param at: when it would be made, aware; default now
     """
     try:
         return too_late(
@@ -287,6 +321,8 @@ def why_too_late(
 def require_timedelta(value: Any, name: str) -> None:
     """Refuse what is no length of time.
 
+    :param value: an operator's argument
+    :param name: what the message calls it
     :raises ValueError: it is none
     """
     if not isinstance(value, timedelta):
@@ -298,7 +334,7 @@ def refuse_literals(arguments: Mapping[str, Any], checks: Mapping[str, Callable[
 
     What a template or another task's output will be is not known, nor what a mapped task leaves to `expand`.
 
-    :param arguments: as `InLane.refuse` gets them
+    :param arguments: as for `InLane.refuse`
     :param checks: by argument, what raises `ValueError` if one cannot be right
     :raises ValueError: one cannot be right
     """
@@ -310,7 +346,11 @@ def refuse_literals(arguments: Mapping[str, Any], checks: Mapping[str, Callable[
 
 
 def pause_until(at: datetime) -> NoReturn:
-    """Give the lane back and have the task run again at an instant; see `can_pause`."""
+    """Give the lane back and have the task run again at an instant; see `can_pause`.
+
+    :param at: the instant, aware
+    :raises AirflowRescheduleException: always; Airflow then does it
+    """
     raise AirflowRescheduleException(at)  # type: ignore[no-untyped-call]
 
 

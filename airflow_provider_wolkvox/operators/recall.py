@@ -66,7 +66,11 @@ class OfRecall(BaseOperator):
 
     @classmethod
     def refuse(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse literals that cannot be right."""
+        """Refuse literals that cannot be right.
+
+        :param arguments: as for `InLane.refuse`
+        :raises ValueError: one cannot be right
+        """
         from airflow_provider_wolkvox.api.arguments import agent_id, campaign_id, identifier, optional, phone
 
         super().refuse(arguments)  # type: ignore[misc]
@@ -131,7 +135,11 @@ class AtInstant(OfRecall):
 
     @classmethod
     def refuse(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse literals that cannot be right."""
+        """Refuse literals that cannot be right.
+
+        :param arguments: as for `InLane.refuse`
+        :raises ValueError: one cannot be right
+        """
         super().refuse(arguments)
         refuse_literals(arguments, {"at": partial(instant, name="at")})
         refuse_unknown_hours(arguments.get("calling_hours"))
@@ -182,9 +190,12 @@ class ScheduleRecallOperator(AtInstant, OnceOperator):
     :param calling_hours: when the customer may be called, asked for the instant `at`; as for `AuxCallOperator`
     :param phone_zones: as for `AuxCallOperator`
 
-    The rest is as for `AuxCallOperator`.
+    `wolkvox_conn_id`, `max_age`, `call_before`, `ledger_retention`, `allow_second_try` and `pool` are as for
+    `AuxCallOperator`.
 
     :raises ValueError: when the DAG is parsed: an argument cannot be right
+    :raises AirflowFailException: it must not be scheduled (again), wolkvox said no, or nobody saw the answer
+    :raises AirflowException: nothing was sent, and a retry may help
     """
 
     words = Words(
@@ -229,9 +240,12 @@ class EditRecallOperator(AtInstant, RepeatableOperator):
     :param at: the new instant: an aware datetime or its ISO 8601 text (templated)
     :param max_age: how long after the run was due it may still be moved; default 24 hours, None for any time
 
-    The other parameters are those of the `ScheduleRecallOperator` whose recall it is.
+    What says which recall, `calling_hours` and `phone_zones` are as for `ScheduleRecallOperator`; `wolkvox_conn_id` and
+    `pool` are as for `AuxCallOperator`.
 
     :raises ValueError: when the DAG is parsed: an argument cannot be right
+    :raises AirflowFailException: it comes too late, the customer may not be called then, or wolkvox said no
+    :raises AirflowException: nothing was sent or nobody saw the answer, and a retry may help
     """
 
     def ask(self, before_sending: Callable[[], None]) -> str:
@@ -245,9 +259,12 @@ class DeleteRecallOperator(OfRecall, RepeatableOperator):
 
     :param max_age: how long after the run was due it may still be deleted; default 24 hours, None for any time
 
-    The other parameters are those of the `ScheduleRecallOperator` whose recall it is.
+    What says which recall is as for `ScheduleRecallOperator`; `wolkvox_conn_id` and `pool` are as for
+    `AuxCallOperator`.
 
     :raises ValueError: when the DAG is parsed: an argument cannot be right
+    :raises AirflowFailException: it comes too late, or wolkvox said no
+    :raises AirflowException: nothing was sent or nobody saw the answer, and a retry may help
     """
 
     def ask(self, before_sending: Callable[[], None]) -> str:

@@ -32,7 +32,7 @@ class TransferOperator(SingleCallOperator):
     :param outside_hours: what to do when they are closed: `"fail"` (default) or `"skip"`; by the time that they open
         the call would be over
     :param max_age: how long after the run was due a call may still be transferred; default 1 hour, because which call
-        it is depends on the moment
+        it is depends on the moment; None for any time
 
     The rest is as for `AuxCallOperator`. A call in doubt (`on_unknown="look_up"`) is looked for among the transfers
     in wolkvox's reports. GUESS: they show it as `transfer`, with the agent and the number that got it.
@@ -66,7 +66,11 @@ class TransferOperator(SingleCallOperator):
 
     @classmethod
     def refuse(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse arguments that cannot be right."""
+        """Refuse arguments that cannot be right.
+
+        :param arguments: as for `InLane.refuse`
+        :raises ValueError: one cannot be right
+        """
         super().refuse(arguments)
         if arguments.get("outside_hours") == "wait":
             raise ValueError("outside_hours='wait' does not fit a transfer: by then the call would be over")
