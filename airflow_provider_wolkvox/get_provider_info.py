@@ -6,16 +6,6 @@ from typing import Any
 
 from airflow_provider_wolkvox import __version__
 
-_OPTIONAL_TEXT = {"type": ["string", "null"]}
-_OPTIONAL_SECONDS = {"type": ["number", "null"], "exclusiveMinimum": 0}
-_ASSETS = [
-    {
-        "schemes": ["wolkvox"],
-        "handler": "airflow_provider_wolkvox.assets.sanitize_uri",
-        "to_openlineage_converter": "airflow_provider_wolkvox.assets.convert_asset_to_openlineage",
-    }
-]
-
 
 def get_provider_info() -> dict[str, Any]:
     """Return the provider's metadata, as `airflow.provider_info.schema.json` describes it."""
@@ -67,9 +57,9 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "notifications": ["airflow_provider_wolkvox.notifications.wolkvox.WolkvoxCallNotifier"],
         "extra-links": ["airflow_provider_wolkvox.links.WolkvoxManagerLink"],
-        "asset-uris": _ASSETS,
+        "asset-uris": _assets(),
         # What 2.11 calls them.
-        "dataset-uris": _ASSETS,
+        "dataset-uris": _assets(),
         # Read by Airflow from 3.2; before, it reads nothing of it and the command is
         # `python -m airflow_provider_wolkvox`.
         "cli": ["airflow_provider_wolkvox.cli.get_wolkvox_cli_commands"],
@@ -89,39 +79,39 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": {
                     "dial_prefix": {
                         "label": "Dial prefix",
-                        "schema": _OPTIONAL_TEXT,
+                        "schema": _optional("string"),
                         "description": "Digits that your operation dials before every number, such as 9.",
                     },
                     "country": {
                         "label": "Country",
-                        "schema": _OPTIONAL_TEXT,
+                        "schema": _optional("string"),
                         "description": "Two letters, such as CO: whose law says when a customer may be called.",
                     },
                     "timezone": {
                         "label": "Time zone",
-                        "schema": _OPTIONAL_TEXT,
+                        "schema": _optional("string"),
                         "description": "Where the customers are, and the clock of the reports: America/Bogota.",
                     },
                     "base_url": {
                         "label": "Base URL",
-                        "schema": _OPTIONAL_TEXT,
+                        "schema": _optional("string"),
                         "description": "Only for a simulator or a gateway; else leave it empty.",
                     },
                     "connect_timeout": {
                         "label": "Connect timeout (s)",
-                        "schema": _OPTIONAL_SECONDS,
+                        "schema": _optional("number", exclusiveMinimum=0),
                         "description": "For name resolution, TCP and TLS together; 10 if empty.",
                     },
                     "total_timeout": {
                         "label": "Total timeout (s)",
-                        "schema": _OPTIONAL_SECONDS,
+                        "schema": _optional("number", exclusiveMinimum=0),
                         "description": "For a whole request and its answer; 60 if empty.",
                     },
                     # Airflow hides the value of whatever has the word "token" in its name, the default of a switch too,
                     # and draws the switch as on [ran].
                     "authenticated_test": {
                         "label": "Test with token",
-                        "schema": {"type": ["boolean", "null"], "default": False},
+                        "schema": _optional("boolean", default=False),
                         "description": "Let the Test button use the token: outside of its pool, for one request "
                         "of the quota.",
                     },
@@ -129,3 +119,22 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
     }
+
+
+# New ones each time, since Airflow keeps parts of what it gets [src].
+
+
+def _assets() -> list[dict[str, Any]]:
+    """Return what Airflow is to do with the addresses of our assets."""
+    return [
+        {
+            "schemes": ["wolkvox"],
+            "handler": "airflow_provider_wolkvox.assets.sanitize_uri",
+            "to_openlineage_converter": "airflow_provider_wolkvox.assets.convert_asset_to_openlineage",
+        }
+    ]
+
+
+def _optional(kind: str, **more: Any) -> dict[str, Any]:
+    """Return the schema of a field that may be left empty."""
+    return {"type": [kind, "null"], **more}

@@ -208,9 +208,18 @@ def test_the_version_is_the_distributions(info):
     assert info["versions"] == [airflow_provider_wolkvox.__version__] == [metadata.version(DISTRIBUTION)]
 
 
-def test_each_call_gives_a_dictionary_of_its_own(info):
-    get_provider_info()["connection-types"].clear()
-    assert get_provider_info() == info
+def containers(value: object) -> Iterator[object]:
+    if isinstance(value, dict | list):
+        yield value
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from containers(inner)
+
+
+def test_no_call_shares_anything_with_another_nor_a_field_with_its_neighbour():
+    # Airflow keeps parts of what it gets: what is written into them must not reach the next who asks.
+    found = [*containers(get_provider_info()), *containers(get_provider_info())]
+    assert len(found) > 50
+    assert len({id(each) for each in found}) == len(found)
 
 
 @pytest.mark.parametrize(("kind", "base"), [("hooks", BaseHook), ("operators", BaseOperator)])
