@@ -64,6 +64,8 @@ class Entry:
     :param answer: what wolkvox answered, where it is no call
     :param reason: why a call was refused or not sent
     :param reference: made anew with each intent, to tell one from another
+    :param customer: a hash of the customer's number, keyed by `reference`, which tells apart whose last four digits
+        are the same; empty where it is no call
     """
 
     state: State
@@ -76,6 +78,17 @@ class Entry:
     answer: Any = None
     reason: str = ""
     reference: str = field(default_factory=lambda: uuid.uuid4().hex)
+    customer: str = ""
+
+    def is_of(self, subject: str, number: str = "") -> bool:
+        """Return whether the entry is about something.
+
+        :param subject: a call's masked number, or what else was asked for
+        :param number: a call's number, in its one spelling (`same_customer_key`)
+        """
+        if number and self.customer:
+            return self.customer == _fingerprint(number, self.reference)
+        return (self.phone or self.what) == subject
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry as the store keeps it."""
@@ -181,14 +194,18 @@ class Ledger:
         """Return why an empty ledger does not prove that nothing was sent; see `may_have_forgotten`."""
         return may_have_forgotten(context, retries, remembers=self.remembers)
 
-    def intend(self, **about: str) -> None:
+    def intend(self, *, number: str = "", **about: str) -> None:
         """Write that the request is about to be handed over. What this raises must keep it from being so.
 
         Airflow answers the write of a process whose task was cleared with 404, which makes it a fence.
 
+        :param number: a call's number, in its one spelling; a keyed hash of it is kept
         :param about: `agent_id` and the masked `phone` of a call, `what` for anything else
         """
-        self._write(Entry(State.INTENT, self._try_number, datetime.now(UTC), **about), must=True)
+        entry = Entry(State.INTENT, self._try_number, datetime.now(UTC), **about)
+        if number:
+            entry = replace(entry, customer=_fingerprint(number, entry.reference))
+        self._write(entry, must=True)
 
     def leave_open(self, reason: str) -> None:
         """Write the `reason` why nobody saw the answer. The intent stays: no later run calls on its own."""
@@ -315,7 +332,7 @@ class BatchLedger:
 
         :param phone: the number, in the one spelling that is used for all of them
         """
-        return hashlib.blake2b(phone.encode(), key=self._salt.encode(), digest_size=8).hexdigest()
+        return _fingerprint(phone, self._salt)
 
     def write(self, entries: Mapping[str, Entry]) -> None:
         """Write the entries of some customers, with one message. What this raises must keep a call from being made.
@@ -342,6 +359,10 @@ class BatchLedger:
     def entry(self, state: State, at: datetime, **known: str) -> Entry:
         """Return an entry of this try, with the `state` of a call `at` an instant; the rest is as for `Entry`."""
         return Entry(state, self._try_number, at, reference="", **known)
+
+
+def _fingerprint(number: str, key: str) -> str:
+    return hashlib.blake2b(number.encode(), key=key.encode(), digest_size=8).hexdigest()
 
 
 def batch_key_of(number: int) -> str:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 OnUnknown = Literal["fail", "look_up"]
 OutsideHours = Literal["wait", "skip", "fail"]
 
+_OPTIONS = {"on_unknown": get_args(OnUnknown), "outside_hours": get_args(OutsideHours)}
+
 STOP_SWITCH = "wolkvox_stop"
 """The Airflow Variable that ends all calling."""
 
@@ -91,7 +93,7 @@ class CallingOperator(OnceOperator):
         :raises ValueError: one cannot be right
         """
         super().refuse(arguments)
-        for name, options in (("on_unknown", get_args(OnUnknown)), ("outside_hours", get_args(OutsideHours))):
+        for name, options in _OPTIONS.items():
             if arguments.get(name, options[0]) not in options:
                 raise ValueError(f"{name}={arguments[name]!r} is none of {', '.join(map(repr, options))}")
         refuse_unknown_hours(arguments.get("calling_hours"))
@@ -235,6 +237,8 @@ class SingleCallOperator(CallingOperator):
         """
 
     def _request(self) -> Request:
+        from airflow_provider_wolkvox.calling.phone import same_customer_key
+
         shown = self.shown_number
 
         def send(**around: Any) -> dict[str, str]:
@@ -248,7 +252,8 @@ class SingleCallOperator(CallingOperator):
             )
             return {"conn_id": call.conn_id}
 
-        return Request({"agent_id": str(self.agent_id), "phone": shown}, send)
+        about = {"agent_id": str(self.agent_id), "phone": shown}
+        return Request(about, send, same_customer_key(str(self.customer_phone)))
 
     def _wait_or_give_up(self, hours: Hours, closed: str, now: datetime, ledger: Ledger, context: Context) -> None:
         opens = hours.next_open(now)

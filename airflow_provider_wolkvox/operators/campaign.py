@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_wolkvox.lane import require_lane
-from airflow_provider_wolkvox.ledger import key_of
 from airflow_provider_wolkvox.operators.once import OnceOperator, Request, Words
 from airflow_provider_wolkvox.operators.repeatable import RepeatableOperator
 
@@ -151,7 +150,7 @@ class CampaignRecallOperator(OnceOperator):
             wolkvox = self.hook.get_conn()
             return {"answer": wolkvox.recall_records(self.campaign_id, self.field, value, **around)}
 
-        return Request({"what": f"campaign {self.campaign_id}, {self.field} {value}"}, send, key_of(number))
+        return Request({"what": f"campaign {self.campaign_id}, {self.field} {value}"}, send, place=number)
 
 
 class CampaignAddRecordsOperator(OnceOperator):
@@ -264,7 +263,7 @@ class CampaignAddRecordsOperator(OnceOperator):
         # So that a file which was changed between two tries is not taken for the one that was sent.
         print_of = hashlib.sha256(json.dumps(batch, sort_keys=True).encode()).hexdigest()[:12]
         what = f"campaign {self.campaign_id}, records {first + 1} to {first + len(batch)} of {of} (SHA-256 {print_of})"
-        return Request({"what": what}, send, key_of(number))
+        return Request({"what": what}, send, place=number)
 
     def _checked(self) -> Iterator[dict[str, str]]:
         """Yield all records as wolkvox takes them.

@@ -8,9 +8,9 @@ records and each batch of an upload.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Protocol
 
 from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import (
@@ -23,13 +23,12 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_wolkvox.calling.lateness import instant, too_late
 from airflow_provider_wolkvox.hooks.wolkvox import UsesHook
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane
-from airflow_provider_wolkvox.ledger import KEY, Ledger, State
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_wolkvox.api import NotSent, TokenBusy
-    from airflow_provider_wolkvox.ledger import Entry
+    from airflow_provider_wolkvox.ledger import Entry, Ledger
 
 # What an author writes down; all else is Airflow's, and becomes something when the task runs.
 _LITERALS = (int, float, datetime)
@@ -54,21 +53,24 @@ class Request:
 
     :param about: what the ledger keeps of it: `agent_id` and masked `phone` of a call, else `what`
     :param send: makes the request
-    :param key: the ledger's entry, for a task that makes several requests; default the only or first one's
+    :param number: a call's number, in its one spelling, of which the ledger keeps a keyed hash; default none
+    :param place: which of a task's requests it is, from 0; default 0, the only or first one
     """
 
     about: Mapping[str, str]
     send: Send
-    key: str = KEY
+    number: str = field(default="", repr=False)
+    place: int = 0
 
-    @property
-    def subject(self) -> str:
-        """What an entry of the ledger must be about, to be about this request."""
-        return self.about.get("phone") or self.about["what"]
+    def is_told_by(self, entry: Entry) -> bool:
+        """Return whether an entry of the ledger is about this request.
+
+        :param entry: the one that stands where this request's would
+        """
+        return entry.is_of(self.about.get("phone") or self.about["what"], self.number)
 
 
-@dataclass(frozen=True)
-class Words:
+class Words(NamedTuple):
     """How messages speak of a request.
 
     :param request: what it is, such as `call`
@@ -142,7 +144,9 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         :raises AirflowFailException: it must not be made (again), wolkvox refused it, or its outcome is unknown
         :raises AirflowException: it was not made, and a retry may make it
         """
-        ledger = Ledger.of(context, self.ledger_retention, request.key)
+        from airflow_provider_wolkvox.ledger import Ledger, key_of
+
+        ledger = Ledger.of(context, self.ledger_retention, key_of(request.place))
         known = self._known(request, ledger, context)
         with self.hook.closing():
             return self._make(request, ledger, context) if known is None else known
@@ -188,6 +192,8 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
 
     def _known(self, request: Request, ledger: Ledger, context: Context) -> Entry | None:
         """Return the entry of a request that was accepted already, None if it may be made now."""
+        from airflow_provider_wolkvox.ledger import State
+
         words = self.words
         try:
             entry = ledger.read()
@@ -197,9 +203,9 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
             )
         if entry is None:
             # Of several requests the first one's entry, without which nobody comes this far, proves the ledger.
-            if request.key == KEY:
+            if request.place == 0:
                 self._require_that_none_was_forgotten(ledger, context)
-        elif entry.state in (State.ACCEPTED, State.INTENT) and (entry.phone or entry.what) != request.subject:
+        elif entry.state in (State.ACCEPTED, State.INTENT) and not request.is_told_by(entry):
             self.fail(
                 f"An earlier run of this task was for another {words.for_whom}: {entry}. Which {words.for_whom} stands "
                 "behind a task must not change once it has sent something (a mapped task's list changed its order?). "
@@ -230,7 +236,7 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         def last_look() -> None:
             self.require_running(context)
             self.require_allowed(ledger, context)
-            ledger.intend(**request.about)
+            ledger.intend(number=request.number, **request.about)
 
         def record(failure: WolkvoxError) -> None:
             (ledger.refuse if isinstance(failure, Refused) else ledger.not_sent)(str(failure))

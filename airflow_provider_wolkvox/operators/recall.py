@@ -209,6 +209,8 @@ class ScheduleRecallOperator(AtInstant, OnceOperator):
 
     def execute(self, context: Context) -> None:
         """Schedule the recall, unless that was done already."""
+        from airflow_provider_wolkvox.calling.phone import same_customer_key
+
         require_lane(self, context)
         what = f"recall ({self.recall_style}) in campaign {self.campaign_id} at {self.at}"
 
@@ -217,7 +219,8 @@ class ScheduleRecallOperator(AtInstant, OnceOperator):
             self.log.info("wolkvox accepted: customer %s, %s.", self.shown, what)
             return {}
 
-        self.once(Request({"agent_id": str(self.agent_id), "phone": self.shown, "what": what}, send), context)
+        about = {"agent_id": str(self.agent_id), "phone": self.shown, "what": what}
+        self.once(Request(about, send, same_customer_key(str(self.customer_phone))), context)
 
     def require_allowed(self, ledger: Ledger, context: Context) -> None:
         """Refuse a recall that comes too late, one to an instant that cannot be, and any while calling is stopped."""

@@ -22,6 +22,7 @@ entries = st.builds(
     conn_id=st.text(),
     reason=st.text(),
     reference=st.text(),
+    customer=st.text(),
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(),
@@ -117,3 +118,27 @@ def test_a_refusal_of_an_earlier_try_does_not_lend_its_time_to_a_later_one():
     ledger.not_sent("too late")
     assert ledger.last.at > old.at
     assert ledger.last.try_number == 2
+
+
+@needs_ledger
+def test_an_entry_tells_apart_customers_whose_last_digits_are_the_same_without_keeping_a_number():
+    store = DictionaryStore()
+    Ledger(store, try_number=1).intend(agent_id="10001", phone="***0101", number="3005550101")
+
+    entry = Ledger(store, try_number=2).read()
+
+    assert entry.is_of("***0101", "3005550101")
+    assert not entry.is_of("***0101", "3115550101")
+    assert "3005550101" not in str(dict(store))
+    # As entries stood before there was a hash, and where no number is at hand.
+    assert Entry(State.INTENT, 1, datetime.now(UTC), phone="***0101").is_of("***0101", "3115550101")
+    assert entry.is_of("***0101")
+
+
+@needs_ledger
+def test_the_hash_of_a_number_says_nothing_beside_another_entrys():
+    first, second = DictionaryStore(), DictionaryStore()
+    for store in (first, second):
+        Ledger(store, try_number=1).intend(phone="***0101", number="3005550101")
+
+    assert Ledger(first, 1).read().customer != Ledger(second, 1).read().customer

@@ -349,16 +349,17 @@ def test_a_second_run_returns_the_same_conn_id_and_rings_nobody(simulator, wolkv
     assert simulator.rings == {PHONE: 1}
 
 
-def test_a_second_run_that_names_another_customer_is_refused_and_says_why(simulator, wolkvox_connection):
+@pytest.mark.parametrize("other", [OTHER_PHONE, "3119990101"], ids=["of other digits", "of the same last four digits"])
+def test_a_second_run_that_names_another_customer_is_refused_and_says_why(simulator, wolkvox_connection, other):
     server = Server()
     assert run_returning((AGENT, PHONE), server).state == "success"
 
-    result = run_returning((AGENT, OTHER_PHONE), server, try_number=2, max_tries=1)
+    result = run_returning((AGENT, other), server, try_number=2, max_tries=1)
 
     assert result.state == "failed"
     assert "An earlier run of this task was for another customer" in str(result.error)
     assert "customer ***0101" in str(result.error)
-    assert OTHER_PHONE not in str(result.error)
+    assert other not in str(result.error)
     assert simulator.rings == {PHONE: 1}
 
 
