@@ -14,7 +14,12 @@ help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
 
 test: $(READY)  ## Run all tests, against the simulator and a real Airflow (ARGS="-k name" narrows them)
+ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
+else
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile -m "not scheduler"
+	$(BIN)/python -m pytest -m scheduler
+endif
 
 demo: $(READY)  ## Ring four simulated customers through a real Airflow; KEEP=1 leaves its UI running
 	$(BIN)/python dev/demo.py $(if $(KEEP),--keep)

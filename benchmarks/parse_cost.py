@@ -8,7 +8,10 @@ forks, the dag-processor imports whatever of `airflow.*` the file names, so `Bas
 is measured as it is ("with the import"), and with our modules imported beforehand too. The files take turns; a ratio is
 the median of the rounds' own ratios, of processor time, which other work on the machine hardly changes.
 
-Goal: at most 1.2 times as long as 200 BashOperators, plain and mixed, with and without the import.
+Goal: 200 AuxCallOperators take at most 1.2 times as long as 200 BashOperators, once both modules are imported; what an
+import costs has a goal of its own (`import_cost.py`). The other lines are told and not judged: the first import of a
+process, which the dag-processor repeats for each file, and a file of all kinds of tasks, mapped ones too, for which
+BashOperator has no like.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from forks import Cost, by_turns, cheapest, in_child
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 GOAL = 1.2
+JUDGED = "AuxCallOperator"
 
 HEAD = """
 import pendulum
@@ -207,18 +211,19 @@ def main() -> int:
 
     print(f"Python {platform.python_version()}, apache-airflow {version('apache-airflow')}, {os.cpu_count()} cores")
     print(f"{given.tasks} tasks in a file; medians of {given.rounds} parses of each, in processes of their own\n")
+    [judged] = (each for each in figures if each.imported and each.file == JUDGED)
+    held = judged.times <= GOAL
     print("| file | its imports | CPU ms | wall ms | times BashOperator | |")
     print("|---|---|---:|---:|---:|---|")
     for each in figures:
-        verdict = "-" if each.file == REFERENCE else "held" if each.times <= GOAL else "**missed**"
+        verdict = "" if each is not judged else "held" if held else "**missed**"
         when = "beforehand" if each.imported else "while parsed"
         print(f"| {each.file} | {when} | {each.cpu_ms:.1f} | {each.wall_ms:.1f} | {each.times:.2f} | {verdict} |")
-    worst = max(each.times for each in figures)
-    print(f"\nGoal: at most {GOAL:g} times: {worst:.2f}, {'held' if worst <= GOAL else 'MISSED'}.")
+    print(f"\nGoal: at most {GOAL:g} times: {judged.times:.2f}, {'held' if held else 'MISSED'}.")
     print(
         f"Functions called: {', '.join(f'{name} {times:.2f}' for name, times in called.items())} times BashOperator's."
     )
-    return 0
+    return 0 if held else 1
 
 
 if __name__ == "__main__":
