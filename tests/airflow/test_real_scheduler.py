@@ -46,7 +46,7 @@ EXAMPLES = sorted((HERE.parents[1] / "example_dags").glob("*.py"))
 EXAMPLE_LANE = "wolkvox_default"
 EXAMPLE_PHONES = {"3005550101", "3005550102", "3005550103", "3005550104"}
 # Of the example DAGs that are only parsed, and of what other modules' tests run.
-BYSTANDERS = (HOURS_LANE, *(f"wolkvox_{name}" for name in ("north", "south", "east", "west")))
+BYSTANDERS = (HOURS_LANE, *(f"wolkvox_{name}" for name in ("north", "south", "east", "west", "on_call")))
 LANES = (
     EXAMPLE_LANE,
     PARALLEL_LANE,
