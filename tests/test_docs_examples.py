@@ -15,6 +15,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 EXAMPLES = CHECKOUT / "docs" / "examples"
 sys.path.append(str(CHECKOUT / "tests" / "airflow"))
 
+from capabilities import HAS_LEDGER, needs_task_sdk  # noqa: E402
 from task_runner import Server, run_try  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("own_sigterm")
@@ -32,7 +33,7 @@ def load(name: str):
 @pytest.fixture
 def dag_of():
     """Return a page's DAG by its file's name, as Airflow's processor finds it."""
-    from airflow.sdk import DAG
+    from airflow.providers.common.compat.sdk import DAG
 
     def of(name: str) -> DAG:
         module = load(name)
@@ -90,8 +91,11 @@ def test_with_the_provider_a_lost_answer_rings_nobody_again_and_is_looked_up(
     cleared = run_try(lambda dag: task, server, try_number=2, retries=3)
 
     [call] = simulator.calls
-    assert (result.state, cleared.state) == ("success", "success")
-    assert result.xcoms["conn_id"] == cleared.xcoms["conn_id"] == call.conn_id
+    assert result.state == "success"
+    assert result.xcoms["conn_id"] == call.conn_id
+    # What remembers the call came with 3.3; before, a second try rings nobody and says why.
+    assert cleared.state == ("success" if HAS_LEDGER else "failed")
+    assert cleared.xcoms.get("conn_id") == (call.conn_id if HAS_LEDGER else None)
     assert simulator.rings == {PHONE: 1}
 
 
@@ -151,6 +155,7 @@ class AfterThePlan(Server):
         return super()._answer(msg)
 
 
+@needs_task_sdk
 def test_the_batch_of_the_page_rings_each_customer_once_and_writes_its_report(
     simulator, wolkvox_connection, dag_of, tmp_path
 ):

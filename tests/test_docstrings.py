@@ -304,6 +304,7 @@ def test_every_public_name_tells_its_parameters_their_units_and_its_errors(judge
 
 
 def test_ruff_demands_a_docstring_of_every_public_name():
+    pytest.importorskip("ruff", reason="the environments of the matrix have no linter")
     bare = "class Oven:\n    class Door: ...\n\n    def bake(self) -> None: ...\n\n\ndef eat() -> None: ...\n"
     told = subprocess.run(
         [

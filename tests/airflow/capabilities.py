@@ -17,7 +17,8 @@ HAS_PAUSE = Version("3.1.8") <= AIRFLOW
 HAS_PROVIDER_COMMANDS = Version("3.2") <= AIRFLOW
 HAS_LEDGER = Version("3.3") <= AIRFLOW
 
-needs_task_sdk = pytest.mark.skipif(not HAS_TASK_SDK, reason="about Airflow's Task SDK, which came with 3.0")
+NO_TASK_SDK = "about Airflow's Task SDK, which came with 3.0"
+needs_task_sdk = pytest.mark.skipif(not HAS_TASK_SDK, reason=NO_TASK_SDK)
 needs_pause = pytest.mark.skipif(not HAS_PAUSE, reason="about pauses of tasks that are no sensors, from 3.1.8")
 needs_provider_commands = pytest.mark.skipif(
     not HAS_PROVIDER_COMMANDS, reason="about `airflow wolkvox`: providers bring commands from 3.2"

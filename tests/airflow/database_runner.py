@@ -15,7 +15,8 @@ from unittest import mock
 import pytest
 from airflow.exceptions import AirflowTaskTerminated
 from airflow.models import DagRun, TaskInstance, TaskReschedule, XCom
-from airflow.providers.common.compat.sdk import DAG
+from airflow.models.dataset import DatasetEvent, DatasetModel
+from airflow.providers.common.compat.sdk import DAG, Asset
 from airflow.secrets.environment_variables import EnvironmentVariablesBackend
 from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
@@ -41,7 +42,7 @@ class Server(ServerState):
         super().__setattr__(name, value)
         if name == "task_state" and vars(self).get("_under_way"):
             with create_session() as session:
-                session.query(TaskInstance).filter(TaskInstance.dag_id == DAG_ID).update({"state": value})
+                session.query(TaskInstance).update({"state": value})
 
     def kinds(self) -> list[str]:
         """There are no messages."""
@@ -60,6 +61,11 @@ class Server(ServerState):
     def reschedules(self) -> list[datetime]:
         """Return the instants at which the task asked to be run again."""
         return list(self._given_back)
+
+    def events(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return the URI and the extra of each dataset whose event the task's success made."""
+        with create_session() as session:
+            return [(event.dataset.uri, event.extra) for event in session.query(DatasetEvent).order_by(DatasetEvent.id)]
 
 
 def kind_of(message: Any) -> str:
@@ -91,11 +97,13 @@ def run_try(
         task.retries = retries
     with create_session() as session:
         # With the task instance go its XComs and reschedules; the run keeps nothing of them.
-        for model in (TaskInstance, DagRun):
-            session.query(model).filter(model.dag_id == DAG_ID).delete()
+        for model in (TaskInstance, DagRun, DatasetEvent, DatasetModel):
+            session.query(model).delete()
+        # As the DAG processor makes them of a DAG.
+        session.add_all(DatasetModel(uri=outlet.uri) for outlet in task.outlets if isinstance(outlet, Asset))
         session.add(
             DagRun(
-                dag_id=DAG_ID,
+                dag_id=task.dag_id,
                 run_id=RUN_ID,
                 execution_date=due,
                 data_interval=(due, due),
@@ -115,7 +123,9 @@ def run_try(
         session.merge(ti)
         session.flush()
         if first := server.first_rescheduled:
-            session.add(TaskReschedule(task.task_id, DAG_ID, RUN_ID, try_number, first, first, first, ti.map_index))
+            session.add(
+                TaskReschedule(task.task_id, task.dag_id, RUN_ID, try_number, first, first, first, ti.map_index)
+            )
     error: BaseException | None = None
     with (
         mock.patch.object(EnvironmentVariablesBackend, "get_variable", lambda _, key: server.variables.get(key)),
@@ -126,14 +136,11 @@ def run_try(
         except (Exception, AirflowTaskTerminated) as failure:
             error = failure
     with create_session() as session:
-        asked = session.query(TaskReschedule.reschedule_date).filter(TaskReschedule.dag_id == DAG_ID)
+        asked = session.query(TaskReschedule.reschedule_date)
         server._given_back += [at for (at,) in asked.order_by(TaskReschedule.id)][
             1 if server.first_rescheduled else 0 :
         ]
-        kept = session.query(TaskInstance).filter(TaskInstance.dag_id == DAG_ID).one()
+        kept = session.query(TaskInstance).one()
         server.task_state = kept.state
-        server.xcoms = {
-            each.key: each.value
-            for each in session.query(XCom).filter(XCom.dag_id == DAG_ID, XCom.task_id == ti.task_id)
-        }
+        server.xcoms = {each.key: each.value for each in session.query(XCom)}
     return Run(state=server.task_state, error=error, xcoms=dict(server.xcoms))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow.sdk import dag, task
+from airflow.providers.common.compat.sdk import dag, task
 
 from airflow_provider_wolkvox.notifications.wolkvox import WolkvoxCallNotifier, on_call_dag
 

@@ -67,6 +67,14 @@ class Server(ServerState):
         """Return the instants at which the task asked to be run again."""
         return [message.reschedule_date for message in self.messages if isinstance(message, comms.RescheduleTask)]
 
+    def events(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return the URI and the extra of each asset whose event the task's success told of."""
+        [told] = [message for message in self.messages if isinstance(message, comms.SucceedTask)]
+        extras = {event["dest_asset_key"]["uri"]: event["extra"] for event in told.outlet_events}
+        uris = [outlet.uri for outlet in told.task_outlets]
+        assert set(extras) <= set(uris)
+        return [(uri, extras.get(uri, {})) for uri in uris]
+
     def _answer(self, msg: Any) -> Any:
         match msg:
             case GetTaskStateStore():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk import DAG, Asset
-from airflow.sdk.execution_time import comms
-from airflow.serialization.serialized_objects import DagSerialization
+from airflow.providers.common.compat.sdk import DAG, Asset
+from capabilities import HAS_TASK_SDK, DagSerialization
 from samples import AGENT, PHONE, TOKEN
 from task_runner import Server, run_try
 
@@ -26,17 +26,22 @@ CALLED = "wolkvox://0042/batches/evening/called"
 # Spelling
 
 
+def spellings(asset) -> set[str]:
+    # Before 3.0 it has no name beside its URI.
+    return {asset.uri, asset.normalized_uri, *([asset.name] if HAS_TASK_SDK else [])}
+
+
 @pytest.mark.parametrize("server", ["0042", "wv0042", "WV0042", " 0042"])
 @pytest.mark.parametrize("campaign_id", ["32841", 32841, " 32841 "])
 def test_one_campaign_is_one_asset_however_it_is_spelt(server, campaign_id):
     asset = campaign_finished(server, campaign_id)
-    assert (asset.uri, asset.name, asset.normalized_uri) == (FINISHED, FINISHED, FINISHED)
+    assert spellings(asset) == {FINISHED}
     assert asset == campaign_finished("0042", CAMPAIGN)
 
 
 def test_a_batch_is_an_asset_by_its_name():
     asset = batch_called("wv0042", "evening")
-    assert (asset.uri, asset.name, asset.normalized_uri) == (CALLED, CALLED, CALLED)
+    assert spellings(asset) == {CALLED}
 
 
 def test_airflow_spells_what_was_written_by_hand_alike():
@@ -66,7 +71,9 @@ def test_airflow_spells_what_was_written_by_hand_alike():
         lambda: Asset(uri=f"wolkvox://{TOKEN}/campaigns/32841/finished"),
     ],
 )
-def test_what_is_no_asset_of_ours_is_refused_while_the_dag_is_parsed(make):
+def test_what_is_no_asset_of_ours_is_refused_while_the_dag_is_parsed(monkeypatch, make):
+    # Before 3.0 Airflow by default only warns of a URI that its provider refuses.
+    monkeypatch.setenv("AIRFLOW__CORE__STRICT_DATASET_URI_VALIDATION", "True")
     with pytest.raises(ValueError, match=r"server code|campaign_id|no such asset") as refusal:
         make()
     assert TOKEN not in str(refusal.value)
@@ -74,13 +81,14 @@ def test_what_is_no_asset_of_ours_is_refused_while_the_dag_is_parsed(make):
 
 
 def test_a_dag_can_be_scheduled_on_them():
-    with DAG("follow_up", schedule=[campaign_finished("0042", CAMPAIGN) | batch_called("0042", "evening")]) as dag:
+    either = campaign_finished("0042", CAMPAIGN) | batch_called("0042", "evening")
+    with DAG("follow_up", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=either) as dag:
         pass
     data = DagSerialization.to_dict(dag)
     DagSerialization.validate_schema(data)
-    assert {FINISHED, CALLED} <= {
-        asset.uri for _, asset in DagSerialization.from_dict(data).timetable.asset_condition.iter_assets()
-    }
+    timetable = DagSerialization.from_dict(data).timetable
+    assets = timetable.asset_condition.iter_assets() if HAS_TASK_SDK else timetable.dataset_condition.iter_datasets()
+    assert {asset.uri for _, asset in assets} == {FINISHED, CALLED}
 
 
 # Events, through Airflow's own task runner
@@ -115,20 +123,6 @@ def batch(**arguments):
     )
 
 
-def told_of(server) -> comms.SucceedTask:
-    """What Airflow is told with a task's success."""
-    [told] = [message for message in server.messages if isinstance(message, comms.SucceedTask)]
-    return told
-
-
-def event_of(server) -> tuple[str, dict]:
-    """The one event's URI and extra."""
-    [event] = told_of(server).outlet_events
-    [outlet] = told_of(server).task_outlets
-    assert event["dest_asset_key"] == {"name": outlet.name, "uri": outlet.uri}
-    return outlet.uri, event["extra"]
-
-
 def test_the_event_of_a_finished_campaign_carries_its_numbers(campaign, server):
     outlets = [campaign_finished("0042", CAMPAIGN)]
     assert run_try(sensor(outlets=outlets), server).state == "up_for_reschedule"
@@ -137,7 +131,7 @@ def test_the_event_of_a_finished_campaign_carries_its_numbers(campaign, server):
     run = run_try(sensor(outlets=outlets), server)
 
     assert run.state == "success", run.error
-    uri, extra = event_of(server)
+    [(uri, extra)] = server.events()
     assert uri == FINISHED
     assert extra == run.xcoms["return_value"]
     assert (extra["campaign_id"], extra["records"]) == (CAMPAIGN, 40)
@@ -146,7 +140,7 @@ def test_the_event_of_a_finished_campaign_carries_its_numbers(campaign, server):
 def test_the_event_of_a_batch_carries_its_counts_and_no_number(simulator, wolkvox_connection, server):
     run = run_try(batch(outlets=[batch_called("0042", "evening")]), server)
     assert run.state == "success", run.error
-    uri, extra = event_of(server)
+    [(uri, extra)] = server.events()
     assert uri == CALLED
     assert extra == run.xcoms["summary"]
     assert (extra["accepted"], extra["skipped"]) == (1, 1)
@@ -175,5 +169,4 @@ def test_a_task_tells_of_nothing_but_its_own(campaign, server, define, outlet):
 def test_assets_of_others_are_left_alone(simulator, wolkvox_connection, server):
     run = run_try(batch(outlets=[Asset(uri="s3://reports/evening.html")]), server)
     assert run.state == "success", run.error
-    assert [outlet.uri for outlet in told_of(server).task_outlets] == ["s3://reports/evening.html"]
-    assert told_of(server).outlet_events == []
+    assert server.events() == [("s3://reports/evening.html", {})]

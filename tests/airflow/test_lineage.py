@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
+from airflow.providers.common.compat.sdk import task
 from airflow.providers.openlineage.extractors.manager import ExtractorManager
-from airflow.sdk import task
-from airflow.sdk.execution_time.task_runner import TaskInstanceState
+from airflow.utils.state import TaskInstanceState
 from openlineage.client.serde import Serde
 from samples import AGENT, PHONE, TOKEN
 from task_runner import RUN_ID, Server, run_try
@@ -19,7 +20,7 @@ from airflow_provider_wolkvox.calling import Rules
 from airflow_provider_wolkvox.operators.aux_call import AuxCallBatchOperator, AuxCallOperator
 from airflow_provider_wolkvox.operators.callbacks import CampaignCallbacksOperator
 from airflow_provider_wolkvox.sensors.wolkvox import CampaignFinishedSensor
-from airflow_provider_wolkvox.simulator import CatchingUpClock, Simulator
+from airflow_provider_wolkvox.simulator import Simulator
 
 CAMPAIGN = "32841"
 SERVER = "wolkvox://0042"
@@ -29,12 +30,13 @@ SERVER = "wolkvox://0042"
 def day(monkeypatch, set_connection):
     """A wolkvox after a campaign's day."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    clock = CatchingUpClock(behind=7200, speed=200_000)
-    with Simulator(tokens=[TOKEN], clock=clock, cut_calls=False) as running:
+    clock = SimpleNamespace(behind=7000.0)
+    with Simulator(tokens=[TOKEN], clock=lambda: time.time() - clock.behind, cut_calls=False) as running:
         set_connection(extra={"base_url": running.base_url})
         records = [{"customer_id": str(number), "tel1": f"31{number:08}"} for number in range(60)]
         running.add_campaign(CAMPAIGN, records=records, started=True, seed=11)
-        assert running.wait_for(lambda sim: sim.campaign(CAMPAIGN).finished and clock.caught_up, timeout=60)
+        clock.behind = 0.0
+        assert running.campaign(CAMPAIGN).finished
         yield running
 
 
@@ -66,7 +68,7 @@ def rows(extracted) -> int:
 
 
 def callbacks(dag=None):
-    since = "{{ (dag_run.run_after - macros.timedelta(hours=2)).isoformat() }}"
+    since = "{{ (data_interval_end - macros.timedelta(hours=2)).isoformat() }}"
     return CampaignCallbacksOperator(
         task_id="callbacks", campaign_id=CAMPAIGN, since=since, rules=Rules(shorter_than=20, hung_up_by="customer")
     )
@@ -151,10 +153,12 @@ def test_the_asset_of_a_finished_campaign_is_a_dataset(day):
     assert names([dataset]) == [f"{SERVER}/campaigns/{CAMPAIGN}/finished"]
 
 
-def test_a_connection_that_cannot_be_read_gives_no_lineage_and_no_failure(simulator, wolkvox_connection, monkeypatch):
+def test_a_connection_that_cannot_be_read_gives_no_lineage_and_no_failure(simulator, set_connection, monkeypatch):
     ended = []
-    assert run_try(lambda dag: one_call(), Server(), around=ended.append).state == "success"
-    monkeypatch.delenv("AIRFLOW_CONN_WOLKVOX_DEFAULT")
+    set_connection("vanishing", extra={"base_url": simulator.base_url})
+    run = run_try(lambda dag: one_call(wolkvox_conn_id="vanishing"), Server(), around=ended.append)
+    assert run.state == "success", run.error
+    monkeypatch.delenv("AIRFLOW_CONN_VANISHING")
     extracted = ExtractorManager().extract_metadata(
         dagrun=SimpleNamespace(run_id=RUN_ID),
         task=ended[0].task,
@@ -167,12 +171,14 @@ def test_a_connection_that_cannot_be_read_gives_no_lineage_and_no_failure(simula
 def test_nothing_of_openlineage_is_imported_by_a_dag_file():
     program = """
 import sys
-import airflow.sdk
+import airflow.providers.common.compat.sdk as sdk
+sdk.BaseOperator, sdk.BaseHook, sdk.BaseSensorOperator, sdk.AirflowFailException
+before = set(sys.modules)
 from airflow_provider_wolkvox.operators import aux_call, aux_call_batch, callbacks, dial
 from airflow_provider_wolkvox.sensors import wolkvox
 from airflow_provider_wolkvox.decorators import wolkvox_call
 heavy = ("openlineage", "airflow.providers.openlineage.extractors", "requests", "holidays", "phonenumbers")
-print([name for name in heavy if name in sys.modules])
+print([name for name in heavy if name in sys.modules and name not in before])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
