@@ -54,7 +54,8 @@ class WolkvoxCallDecoratedOperator(DecoratedOperator, AuxCallOperator):
     def execute(self, context: Context) -> str:
         """Ask the function whom to call, and make the call unless it was made already."""
         self._call_as_told(self.python_callable(*self.op_args, **self._arguments(context)))
-        conn_id: str = super().execute(context)
+        # Past DecoratedOperator, which in 3.0 fails after the call, for want of a method to push several results with.
+        conn_id: str = super(DecoratedOperator, self).execute(context)
         return conn_id
 
     def _arguments(self, context: Context) -> dict[str, Any]:
