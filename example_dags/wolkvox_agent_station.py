@@ -14,6 +14,8 @@ from airflow_provider_wolkvox.operators.recall import DeleteRecallOperator, Edit
 
 AGENT = "10001"
 # A predictive campaign, and a customer of it.
+# When the run was due; before Airflow 3.0 a run by hand has its logical date for it.
+DUE = "(dag_run.run_after | default(dag_run.logical_date))"
 RECALL = {"agent_id": AGENT, "campaign_id": "40001", "customer_id": "c0", "customer_phone": "300 555 0801"}
 
 
@@ -24,8 +26,8 @@ def wolkvox_agent_station():
     end = CallDispositionOperator(task_id="end", agent_id=AGENT, cod_act="101", hang_up=True)
     # The id of one of the operation's own states: wolkvox Manager, configuration, Agent States.
     rest = AgentStatusOperator(task_id="rest", agent_id=AGENT, status="2")
-    again = ScheduleRecallOperator(task_id="again", at="{{ dag_run.run_after + macros.timedelta(days=2) }}", **RECALL)
-    later = EditRecallOperator(task_id="later", at="{{ dag_run.run_after + macros.timedelta(days=3) }}", **RECALL)
+    again = ScheduleRecallOperator(task_id="again", at=f"{{{{ {DUE} + macros.timedelta(days=2) }}}}", **RECALL)
+    later = EditRecallOperator(task_id="later", at=f"{{{{ {DUE} + macros.timedelta(days=3) }}}}", **RECALL)
     never = DeleteRecallOperator(task_id="never", **RECALL)
     # --8<-- [end:tasks]
 
