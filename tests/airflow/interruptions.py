@@ -78,9 +78,8 @@ class Interruption:
         """Watch the messages and the stages of one try."""
         from task_runner import kind_of
 
-        # Without messages there is nothing to watch; what needs them is skipped as it asks for them.
-        watching = HAS_TASK_SDK or self.kind != "nothing" or self.names is not None
-        if watching:
+        # Before 3.0 there are no messages, only the stages of the exchange.
+        if HAS_TASK_SDK:
             self.server.on_message = lambda message, when: self.passes(kind_of(message), when)
         wrapped = [
             (transport._MarkingConnection, "connect", "connect"),
@@ -100,7 +99,7 @@ class Interruption:
         finally:
             for patch in patches:
                 patch.stop()
-            if watching:
+            if HAS_TASK_SDK:
                 self.server.on_message = lambda message, when: None
             signal.signal(signal.SIGTERM, before)
 

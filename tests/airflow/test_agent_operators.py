@@ -290,7 +290,7 @@ UNKNOWN = [
 @deeds
 @pytest.mark.parametrize(("fault", "done"), UNKNOWN)
 def test_a_deed_of_unknown_outcome_fails_without_a_retry_and_no_later_try_does_it(station, name, fault, done):
-    case, sim, server = station(name, total_timeout=0.3)
+    case, sim, server = station(name, total_timeout=1.0)
     before = sent(sim)
     sim.fault(fault, api=case.api)
     for number in (1, 2, 3):
@@ -304,7 +304,6 @@ def test_a_deed_of_unknown_outcome_fails_without_a_retry_and_no_later_try_does_i
     assert sent(sim) - before == 1
 
 
-@needs_ledger
 @deeds
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_deed_is_done_at_most_once_whatever_interrupts_it_when(monkeypatch, name, kind):
@@ -330,9 +329,14 @@ def test_a_deed_is_done_at_most_once_whatever_interrupts_it_when(monkeypatch, na
                 if second.state == "success":
                     assert case.done(sim) == 1, where
                 else:
-                    assert case.noun in str(second.error), f"{where}: no reason given"
+                    reason = case.noun if HAS_LEDGER else "This is try 2 of the task"
+                    assert reason in str(second.error), f"{where}: no reason given"
                 tally.add((second.state, case.done(sim)))
     # No use as a test if none of them ever came between request and answer.
+    if not HAS_LEDGER:
+        # Nothing is remembered, so the second try refuses whatever became of the first.
+        assert tally == {("failed", 0), ("failed", 1)}
+        return
     assert ("success", 1) in tally
     if kind in ("kill", "execution timeout", "clear"):
         assert ("failed", 1) in tally
@@ -368,7 +372,7 @@ def test_a_deed_for_another_than_it_was_done_for_is_refused(station, name):
 @states
 @pytest.mark.parametrize(("fault", "done"), UNKNOWN)
 def test_a_state_of_unknown_outcome_is_asked_for_again_by_the_retry(station, name, fault, done):
-    case, sim, server = station(name, total_timeout=0.3)
+    case, sim, server = station(name, total_timeout=1.0)
     before = sent(sim)
     sim.fault(fault, api=case.api)
     first = attempt(server, make=case.make, retries=1)
@@ -433,10 +437,9 @@ def test_an_agent_who_is_not_logged_in_fails_at_once_with_wolkvoxs_words(station
     assert "not logged in" in failed(attempt(server, make=case.make, retries=3))
 
 
-@needs_ledger
 @every
 @pytest.mark.parametrize("trouble", ["busy", "maintenance", "unreachable"])
-def test_what_passes_goes_to_the_retry_and_the_retry_does_it(station, name, trouble):
+def test_what_passes_goes_to_the_retry_which_does_it_if_it_may(station, name, trouble):
     case, sim, server = station(name)
     if trouble == "busy":
         sim.fault("busy", times=4)
@@ -445,8 +448,12 @@ def test_what_passes_goes_to_the_retry_and_the_retry_does_it(station, name, trou
     else:
         sim.stop()
     first = attempt(server, make=case.make, retries=1)
-    assert first.state == "up_for_retry"
     assert case.done(sim) == 0
+    if name in DEEDS and not HAS_LEDGER:
+        # Its retry could not know that nothing was done.
+        assert first.state == "failed"
+        return
+    assert first.state == "up_for_retry"
     sim.maintenance = False
     if trouble == "unreachable":
         sim.start()
@@ -464,14 +471,13 @@ def test_a_run_that_is_too_old_does_nothing(station, name):
     assert attempt(server, make=case.with_(max_age=None), due=datetime.now(UTC) - LATE).state == "success"
 
 
-@needs_ledger
 @pytest.mark.parametrize("name", ["transfer", "hang up", "disposition", "disposition and hang up", "status"])
 def test_what_is_done_to_the_call_of_the_moment_may_be_an_hour_late_at_most(station, name):
     case, _, server = station(name)
     hour = timedelta(hours=1)
     assert "(max_age)" in failed(attempt(server, make=case.make, due=datetime.now(UTC) - hour))
     nearly = datetime.now(UTC) - hour + timedelta(seconds=30)
-    assert attempt(server, make=case.make, due=nearly, try_number=2).state == "success"
+    assert attempt(server, make=case.make, due=nearly).state == "success"
 
 
 @every
@@ -497,7 +503,7 @@ def test_a_task_killed_before_it_starts_does_nothing(station, name):
 
 @every
 def test_nothing_says_token_number_name_or_comment(station, name, everything_said):
-    case, sim, server = station(name, total_timeout=0.3)
+    case, sim, server = station(name, total_timeout=1.0)
     echo = {"code": "404", "error": "x", "msg": " ".join(case.secrets)}
     for fault, options in (("busy", {}), ("reply", {"status": 404, "body": echo}), ("stall", {}), (None, {})):
         if fault:
@@ -522,7 +528,6 @@ def test_the_ledger_holds_neither_number_nor_name_nor_comment(station, name):
 # All calling is stopped
 
 
-@needs_ledger
 @ringing
 @pytest.mark.parametrize("value", ["true", "wolkvox_default"])
 def test_nothing_that_rings_is_done_while_all_calling_is_stopped(station, name, value):
@@ -534,7 +539,9 @@ def test_nothing_that_rings_is_done_while_all_calling_is_stopped(station, name, 
     assert f"The {case.noun} was not made" in said
     assert sent(sim) == before
     server.variables.clear()
-    assert attempt(server, make=case.make, try_number=2, max_tries=4).state == "success"
+    second = attempt(server, make=case.make, try_number=2, max_tries=4)
+    assert second.state == ("success" if HAS_LEDGER else "failed")
+    assert case.done(sim) == (1 if HAS_LEDGER else 0)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in ("dial", "transfer", "schedule recall")])
@@ -593,20 +600,18 @@ def at(instant: datetime):
         yield
 
 
-@needs_ledger
 def test_a_transfer_keeps_no_hours_unless_they_are_given(station):
     case, sim, server = station("transfer", country="CO")
     with at(datetime(2026, 12, 8, 15, tzinfo=UTC)):
         given = case.with_(calling_hours="connection", max_age=None)
         assert "may not be called now" in failed(attempt(server, make=given))
         assert PHONE not in sim.rings
-        assert attempt(server, make=case.with_(max_age=None), try_number=2).state == "success"
+        assert attempt(server, make=case.with_(max_age=None)).state == "success"
     assert sim.rings[PHONE] == 1
 
 
 @pytest.mark.parametrize("name", ["schedule recall", "edit recall"])
 class TestARecallsInstant:
-    @needs_ledger
     def test_must_be_in_the_customers_hours(self, station, name):
         case, sim, server = station(name)
         before = sent(sim)
@@ -617,9 +622,8 @@ class TestARecallsInstant:
         assert sent(sim) == before
         # Whether they are open now does not matter.
         now_closed = case.with_(calling_hours=closed_at(datetime.now(UTC)), at=datetime.now(UTC) + timedelta(hours=48))
-        assert attempt(server, make=now_closed, try_number=2).state == "success"
+        assert attempt(server, make=now_closed).state == "success"
 
-    @needs_ledger
     def test_must_be_in_the_hours_of_the_connections_country(self, station, name):
         case, sim, server = station(name, country="CO")
         before = sent(sim)
@@ -627,7 +631,7 @@ class TestARecallsInstant:
         assert "may not be called at" in failed(attempt(server, make=case.with_(at=sunday)))
         assert sent(sim) == before
         monday = sunday + timedelta(days=1)
-        assert attempt(server, make=case.with_(at=monday), try_number=2).state == "success"
+        assert attempt(server, make=case.with_(at=monday)).state == "success"
 
     @pytest.mark.parametrize("ago", [timedelta(0), timedelta(seconds=1), timedelta(days=400)])
     def test_must_not_have_passed(self, station, name, ago):
