@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG
@@ -19,7 +20,7 @@ from airflow_provider_wolkvox.api import WolkvoxClient
 from airflow_provider_wolkvox.calling import CallingHours, Rules
 from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
 from airflow_provider_wolkvox.operators.callbacks import CampaignCallbacksOperator
-from airflow_provider_wolkvox.simulator import CatchingUpClock, Simulator
+from airflow_provider_wolkvox.simulator import Simulator
 from airflow_provider_wolkvox.simulator.directory import Directory, DoNotCall
 
 pytestmark = pytest.mark.usefixtures("own_sigterm")
@@ -43,28 +44,28 @@ def records_of(size: int) -> list[dict[str, str]]:
 
 
 def a_day(sim: Simulator, campaign_id: str = CAMPAIGN, size: int = 120, **options) -> None:
-    """Let a campaign dial all its records, and wait until the simulator's clock has caught up with it."""
+    """Let a campaign dial all its records within the past two hours."""
     sim.add_campaign(campaign_id, records=records_of(size), started=True, **{"seed": 11, **options})
-    assert sim.wait_for(lambda sim: sim.campaign(campaign_id).finished, timeout=60)
+    sim.catch_up()
+    assert sim.campaign(campaign_id).finished
 
 
 @pytest.fixture
-def fast(monkeypatch, set_connection):
-    """A wolkvox of two hours ago, whose clock catches up within a second."""
+def past(monkeypatch, set_connection):
+    """A wolkvox of nearly two hours ago, until it is told to catch up."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    clock = CatchingUpClock(behind=7200, speed=200_000)
-    with Simulator(tokens=[TOKEN], clock=clock, cut_calls=False) as running:
+    clock = SimpleNamespace(behind=7000.0)
+    with Simulator(tokens=[TOKEN], clock=lambda: time.time() - clock.behind, cut_calls=False) as running:
         set_connection(extra={"base_url": running.base_url})
-        running.caught_up = lambda: running.wait_for(lambda sim: clock.caught_up)
+        running.catch_up = lambda: setattr(clock, "behind", 0.0)
         yield running
 
 
 @pytest.fixture
-def day(fast) -> Simulator:
+def day(past) -> Simulator:
     """The same after a campaign's day."""
-    a_day(fast)
-    assert fast.caught_up()
-    return fast
+    a_day(past)
+    return past
 
 
 @pytest.fixture
@@ -145,9 +146,9 @@ def test_exactly_those_whom_the_campaign_lost_are_returned_and_nobody_is_rung(da
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize(("shorter_than", "hung_up_by"), [(6, None), (13, "agent"), (200, "customer")])
-def test_other_rules_choose_others(fast, server, seed, shorter_than, hung_up_by):
-    a_day(fast, seed=seed, size=60)
-    expected, skipped = truth(fast, shorter_than=shorter_than, hung_up_by=hung_up_by)
+def test_other_rules_choose_others(past, server, seed, shorter_than, hung_up_by):
+    a_day(past, seed=seed, size=60)
+    expected, skipped = truth(past, shorter_than=shorter_than, hung_up_by=hung_up_by)
 
     run = run_try(choosing(rules=Rules(shorter_than=shorter_than, hung_up_by=hung_up_by)), server)
 
@@ -186,8 +187,8 @@ def test_without_rules_every_answered_call_is_called_back(day, server):
     assert run.xcoms["skips"] == skipped
 
 
-def test_nothing_lost_is_an_empty_list(fast, server):
-    a_day(fast, call_results="NO-ANSWER", size=10)
+def test_nothing_lost_is_an_empty_list(past, server):
+    a_day(past, call_results="NO-ANSWER", size=10)
     run = run_try(choosing(), server)
     assert chosen(run) == []
     assert run.xcoms["skips"] == {"result": 10}
@@ -290,23 +291,23 @@ def test_who_is_on_the_do_not_call_list_is_left_out_unless_its_author_says_other
     assert chosen(run_try(choosing(do_not_call=False), server)) == first
 
 
-def test_the_dial_prefix_is_removed_and_put_back_once_by_the_call(fast, set_connection, server):
-    set_connection(extra={"base_url": fast.base_url, "dial_prefix": "9"})
-    fast.add_campaign(CAMPAIGN)
-    assert fast.caught_up()
-    fast.add_past_call(f"9{PHONE}", AGENT, seconds_ago=60, campaign_id=CAMPAIGN, talk_seconds=5)
+def test_the_dial_prefix_is_removed_and_put_back_once_by_the_call(past, set_connection, server):
+    set_connection(extra={"base_url": past.base_url, "dial_prefix": "9"})
+    past.add_campaign(CAMPAIGN)
+    past.catch_up()
+    past.add_past_call(f"9{PHONE}", AGENT, seconds_ago=60, campaign_id=CAMPAIGN, talk_seconds=5)
     [callback] = chosen(run_try(choosing(), server))
     assert callback == {"agent_id": AGENT, "customer_phone": PHONE}
     run_try(lambda dag: AuxCallOperator(task_id="call", **callback), Server())
-    assert fast.rings == {f"9{PHONE}": 1}
+    assert past.rings == {f"9{PHONE}": 1}
     assert chosen(run_try(choosing(), server)) == []
 
 
-def test_reports_without_the_prefix_leave_a_number_whole(fast, set_connection, server):
-    set_connection(extra={"base_url": fast.base_url, "dial_prefix": "9"})
-    fast.add_campaign(CAMPAIGN)
-    assert fast.caught_up()
-    fast.add_past_call("987654321", AGENT, seconds_ago=60, campaign_id=CAMPAIGN, talk_seconds=5)
+def test_reports_without_the_prefix_leave_a_number_whole(past, set_connection, server):
+    set_connection(extra={"base_url": past.base_url, "dial_prefix": "9"})
+    past.add_campaign(CAMPAIGN)
+    past.catch_up()
+    past.add_past_call("987654321", AGENT, seconds_ago=60, campaign_id=CAMPAIGN, talk_seconds=5)
     [callback] = chosen(run_try(choosing(prefix_in_reports=False), server))
     assert callback == {"agent_id": AGENT, "customer_phone": "987654321"}
 
@@ -385,13 +386,13 @@ def test_what_is_no_instant_is_refused_while_the_dag_is_parsed(argument, value):
         ({"since": IN_FIVE_HOURS, "until": "{{ data_interval_end + macros.timedelta(hours=9) }}"}, "future"),
     ],
 )
-def test_what_cannot_be_planned_fails_clearly_and_without_a_retry(fast, server, arguments, words):
-    fast.add_campaign(CAMPAIGN)
+def test_what_cannot_be_planned_fails_clearly_and_without_a_retry(past, server, arguments, words):
+    past.add_campaign(CAMPAIGN)
     assert words in failed(run_try(choosing(**arguments), server, retries=3, quiet=True))
 
 
-def test_a_beginning_in_the_future_is_said_to_be_one(fast, server):
-    fast.add_campaign(CAMPAIGN)
+def test_a_beginning_in_the_future_is_said_to_be_one(past, server):
+    past.add_campaign(CAMPAIGN)
     assert "future" in failed(run_try(choosing(since=IN_FIVE_HOURS), server, quiet=True))
 
 
@@ -412,10 +413,10 @@ def test_a_report_that_did_not_come_is_left_to_a_retry(day, server, quick_resend
 
 
 @pytest.mark.parametrize(("fault", "words"), [("bad_token", "VALIDATE TOKEN"), ("quota", "TOKEN LIMIT EXCEEDED")])
-def test_a_refusal_fails_at_once_and_without_a_retry(fast, server, fault, words):
-    fast.fault(fault, times=None)
+def test_a_refusal_fails_at_once_and_without_a_retry(past, server, fault, words):
+    past.fault(fault, times=None)
     assert words in failed(run_try(choosing(), server, retries=3, quiet=True))
-    assert fast.stats().requests == 1
+    assert past.stats().requests == 1
 
 
 def test_rules_that_need_a_library_which_is_not_there_fail_without_a_retry(day, server, monkeypatch):
@@ -425,14 +426,14 @@ def test_rules_that_need_a_library_which_is_not_there_fail_without_a_retry(day, 
     assert "phones" in failed(run_try(choosing(rules=rules), server, retries=3, quiet=True))
 
 
-def test_a_task_outside_its_lane_asks_nothing(fast, server):
+def test_a_task_outside_its_lane_asks_nothing(past, server):
     def moved(dag):
         task = choosing()(dag)
         task.pool = "elsewhere"
         return task
 
     assert "outside its lane" in failed(run_try(moved, server, retries=3, quiet=True))
-    assert fast.stats().requests == 0
+    assert past.stats().requests == 0
 
 
 # The plan as a file

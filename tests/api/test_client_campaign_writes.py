@@ -325,16 +325,17 @@ def test_a_server_that_reads_the_head_only_ends_with_the_whole_time(connect):
         peer.server.stopping.wait(10)
 
     with RawServer(serve) as server:
-        with pytest.raises(OutcomeUnknown, match=r"within 0\.3 s"):
-            connect(server, total_timeout=0.3).add_records(CAMPAIGN, records)
+        with pytest.raises(OutcomeUnknown, match=r"within 1 s"):
+            connect(server, total_timeout=1.0).add_records(CAMPAIGN, records)
         assert server.connections == 1
 
 
 def test_a_head_that_is_handed_over_in_part_leaves_the_outcome_unknown(connect):
     long_id = "1" * 20_000_000  # more than sockets buffer
     with RawServer(lambda peer: peer.server.stopping.wait(10)) as server:
-        with pytest.raises(OutcomeUnknown, match=r"within 0\.3 s"):
-            connect(server, total_timeout=0.3).start_campaign(long_id)
+        # So long that the first byte is handed over, however busy the machine is.
+        with pytest.raises(OutcomeUnknown, match=r"within 2 s"):
+            connect(server, total_timeout=2.0).start_campaign(long_id)
         assert server.connections == 1
 
 
@@ -374,8 +375,8 @@ def test_no_answer_within_the_time_is_unknown(method, connect):
         peer.hang()
 
     with RawServer(serve) as server:
-        with pytest.raises(OutcomeUnknown, match=r"within 0\.2 s"):
-            write(connect(server, total_timeout=0.2), method)
+        with pytest.raises(OutcomeUnknown, match=r"within 0\.5 s"):
+            write(connect(server, total_timeout=0.5), method)
         assert len(server.requests) == 1
 
 
