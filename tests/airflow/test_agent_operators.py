@@ -318,11 +318,12 @@ def test_a_deed_is_done_at_most_once_whatever_interrupts_it_when(monkeypatch, na
                 continue
             with at_the_station(monkeypatch, case) as (sim, server):
                 interruption = Interruption(kind, number, when, server)
-                attempt(server, interruption, make=case.make, retries=1)
+                attempt(server, interruption, make=case.make, retries=1, quiet=True)
                 assert interruption.done, f"{when} {step} was never reached"
                 cleared = kind in ("clear", "mark failed", "mark success") or server.task_state in ("success", "failed")
                 server.ti_id = uuid4()
-                second = attempt(server, make=case.make, try_number=2, retries=1, max_tries=2 if cleared else 1)
+                how = {"try_number": 2, "retries": 1, "max_tries": 2 if cleared else 1, "quiet": True}
+                second = attempt(server, make=case.make, **how)
                 where = f"{kind} {when} {step}"
                 assert case.done(sim) <= 1, where
                 assert second.state in ("success", "failed"), where
