@@ -121,6 +121,19 @@ def test_who_has_a_number_is_rung_once_by_the_agent_whom_a_function_names(
     assert wolkvox_simulator.rings == {f"300555011{n}": 1 for n in (0, 1, 2)}
 
 
+def test_a_callback_whose_connection_has_no_lane_fails_the_run_before_anybody_is_called(
+    wolkvox_simulator, wolkvox_connect, dag_of
+):
+    known, unknown = wolkvox_connect("wolkvox_north"), wolkvox_connect("wolkvox_centre")
+    callbacks = [
+        {"wolkvox_conn_id": conn_id, "agent_id": "10001", "customer_phone": phone}
+        for conn_id, phone in ((known, "3005550701"), (unknown, "3005550702"))
+    ]
+    run = dag_of("wolkvox_callbacks_by_token").test(run_conf={"callbacks": callbacks})
+    assert run.state == "failed"
+    assert not wolkvox_simulator.rings
+
+
 class TestAtAStation:
     @pytest.fixture
     def wolkvox_simulator_options(self):
@@ -151,6 +164,21 @@ class TestAfterACampaign:
 
         if __version__.startswith("2."):
             monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "SequentialExecutor")
+
+    def test_a_call_that_failed_fails_the_run_although_the_outcomes_of_the_others_are_told(
+        self, sensors_on_sqlite, wolkvox_simulator, wolkvox_connection, dag_of
+    ):
+        customers = [{"customer_id": str(n), "tel1": f"30055506{n:02}"} for n in range(20)]
+        wolkvox_simulator.add_campaign(CAMPAIGN, records=customers, seed=20261122, started=True)
+        assert wolkvox_simulator.wait_for(lambda sim: sim.campaign(CAMPAIGN).finished, timeout=30)
+        wolkvox_simulator.fault("drop_after_ringing", api="aux_call")
+
+        run = dag_of("wolkvox_retry_after_campaign").test()
+
+        assert run.state == "failed"
+        told = states(run)
+        assert told["outcomes[-1]"] == told["summary[-1]"] == "success"
+        assert max(wolkvox_simulator.rings.values()) == 1
 
     def test_each_customer_who_hung_up_early_is_rung_once_by_the_agent_who_had_the_call(
         self, sensors_on_sqlite, wolkvox_simulator, wolkvox_connection, dag_of
