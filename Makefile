@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints/airflow-3.3.txt
 READY := $(VENV)/.ready
+DEMO_READY := $(VENV)/.ready-demo
 DOCS_VENV := .venv-docs
 DOCS_READY := $(DOCS_VENV)/.ready
 
@@ -21,7 +22,7 @@ else
 	$(BIN)/python -m pytest -m scheduler
 endif
 
-demo: $(READY)  ## Ring four simulated customers through a real Airflow; KEEP=1 leaves its UI running
+demo: $(DEMO_READY)  ## Ring four simulated customers through a real Airflow; KEEP=1 leaves its UI running
 	$(BIN)/python dev/demo.py $(if $(KEEP),--keep)
 
 N ?= 50
@@ -59,11 +60,19 @@ docs: $(DOCS_READY)  ## Build the documentation into site/; warnings and request
 clean:  ## Remove the virtual environments, the demo's Airflow and the built documentation
 	rm -rf $(VENV) $(DOCS_VENV) .matrix site .airflow-demo
 
-$(READY): pyproject.toml $(CONSTRAINTS)
+# What the demo needs: Airflow and the provider. Installed by uv, which shows what it does, and takes seconds.
+INSTALL = $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode --constraint $(CONSTRAINTS)
+$(DEMO_READY): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one with make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable '.[dev,cluster]'
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint $(CONSTRAINTS) uv
+	$(INSTALL) --editable .
+	@touch $@
+
+# What the developers' commands need on top.
+$(READY): $(DEMO_READY)
+	$(INSTALL) --editable '.[dev,cluster]'
 	@touch $@
 
 # An environment of its own: what builds pages needs no Airflow, and is there in seconds.

@@ -11,8 +11,12 @@ import argparse
 import json
 import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from local_airflow import LocalAirflow
 from rich.console import Console
@@ -40,31 +44,90 @@ def main() -> int:
 
     # Where the output is no terminal (a log, CI), rich would take 80 columns and cut the ids.
     console = Console() if sys.stdout.isatty() else Console(width=120)
-    started = time.monotonic()
-
-    def step(what: str) -> None:
-        console.print(f"[dim]{time.monotonic() - started:5.1f} s[/dim]  {what}")
-
     try:
-        with Simulator(latency=SERVER_SECONDS) as sim:
-            step(f"a wolkvox server for this machine at {sim.base_url}")
-            home = CHECKOUT / ".airflow-demo"
-            with LocalAirflow(home=home, dags=[CHECKOUT / "example_dags" / "wolkvox_aux_call.py"]) as airflow:
-                step(f"a real Airflow at {airflow.api_url}")
+        with progress(console) as steps, Simulator(latency=SERVER_SECONDS) as sim:
+            steps.done(f"a wolkvox server for this machine at {sim.base_url}")
+            airflow = LocalAirflow(
+                home=CHECKOUT / ".airflow-demo",
+                dags=[CHECKOUT / "example_dags" / "wolkvox_aux_call.py"],
+                on_step=steps.waits_for,
+            )
+            with airflow:
+                steps.done(f"a real Airflow at {airflow.api_url}")
+                steps.waits_for(f"connection {CONN_ID} and its pool are created")
                 make_connection(airflow, sim)
-                step(f"connection {CONN_ID}, and its pool of one slot: airflow wolkvox sync-pools")
+                steps.done(f"connection {CONN_ID}, and its pool of one slot: airflow wolkvox sync-pools")
+                steps.waits_for(f"DAG {DAG_ID} runs")
                 run_id = airflow.trigger(DAG_ID)
                 state = airflow.wait_for_run(DAG_ID, run_id)
-                step(f"DAG run {run_id}: {state}")
+                steps.done(f"DAG run {run_id}: {state}")
                 right = report(console, airflow, sim, run_id) and state == "success"
                 if keep:
-                    console.print(f"\nAirflow's UI: {airflow.api_url}/dags/{DAG_ID}   (no login; Ctrl-C ends it)")
+                    print_what_to_try(console, airflow, sim, run_id)
                     signal.pause()
     except KeyboardInterrupt:
         console.print("Stopped.")
         return 0 if keep else 130
     console.print("Every phone rang exactly once." if right else "[red]Not every phone rang exactly once.[/red]")
     return 0 if right else 1
+
+
+class Steps:
+    """Prints what is done, and while something takes long what it is, at least every `EVERY` seconds."""
+
+    EVERY = 8.0
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._started = time.monotonic()
+        self._waits_for = ""
+        self._printed = threading.Event()
+
+    def done(self, what: str) -> None:
+        """Print what is done."""
+        self._waits_for = ""
+        self._print(what)
+
+    def waits_for(self, what: str) -> None:
+        """Print what happens now."""
+        self._waits_for = what
+        self._print(f"[dim]{what} ...[/dim]")
+
+    def remind(self, ended: threading.Event) -> None:
+        """Print what is still going on whenever nothing was printed for a while, until the demo has ended."""
+        while not ended.is_set():
+            if self._printed.wait(self.EVERY):
+                self._printed.clear()
+            elif self._waits_for:
+                self._print(f"[dim]{self._waits_for}: not yet ...[/dim]")
+
+    def _print(self, what: str) -> None:
+        self._console.print(f"[dim]{time.monotonic() - self._started:5.1f} s[/dim]  {what}", highlight=False)
+        self._printed.set()
+
+
+@contextmanager
+def progress(console: Console) -> Iterator[Steps]:
+    """Keep a person at the terminal informed."""
+    steps, ended = Steps(console), threading.Event()
+    threading.Thread(target=steps.remind, args=(ended,), daemon=True).start()
+    try:
+        yield steps
+    finally:
+        ended.set()
+
+
+def print_what_to_try(console: Console, airflow: LocalAirflow, sim: Simulator, run_id: str) -> None:
+    """Print where to clear a task, and how to see that no phone rings again."""
+    run = f"{airflow.api_url}/dags/{DAG_ID}/runs/{quote(run_id)}"
+    console.print(
+        f"\nAirflow's UI (no login): {run}\n"
+        f"Clear this task: {run}/tasks/call_one_customer\n"
+        f"Count the rings before and after: curl {sim.base_url}/_sim/rings\n"
+        "Ctrl-C ends it all.",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def make_connection(airflow: LocalAirflow, sim: Simulator) -> None:

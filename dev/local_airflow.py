@@ -150,6 +150,7 @@ class LocalAirflow:
     :param parallelism: how many tasks LocalExecutor runs at once.
     :param components: what to run; `COMPONENTS` if not given. Add ``TRIGGERER`` for deferrable operators.
     :param start_timeout: seconds until every component must have reported.
+    :param on_step: gets, for people, what the start waits for from then on.
     """
 
     COMPONENTS = AIRFLOW_3
@@ -165,6 +166,7 @@ class LocalAirflow:
         parallelism: int = 8,
         components: Sequence[Component] | None = None,
         start_timeout: float = 120.0,
+        on_step: Callable[[str], None] = lambda what: None,
     ) -> None:
         self.home = Path(home).resolve()
         self.dags_folder = dags.resolve() if isinstance(dags, Path) else self.home / "dags"
@@ -175,6 +177,7 @@ class LocalAirflow:
         self._parallelism = parallelism
         self._components = tuple(self.COMPONENTS if components is None else components)
         self._start_timeout = start_timeout
+        self._on_step = on_step
 
         self.api_url = ""
         self._port = 0
@@ -237,7 +240,9 @@ class LocalAirflow:
         def logs() -> str:
             return "\n".join(self._end_of_log(component.name) for component in self._components)
 
+        self._on_step("Airflow's api-server starts")
         self.wait_until(self._api_answers, self._start_timeout, "the api-server answers", evidence=logs)
+        self._on_step("Airflow's scheduler and dag-processor report")
         self.wait_until(self._all_report, self._start_timeout, "every component has reported", evidence=logs)
 
     def start(self, component: Component) -> None:
@@ -337,6 +342,7 @@ class LocalAirflow:
         migrated_by = self.home / "migrated-by"
         if migrated_by.exists() and migrated_by.read_text() == version:
             return
+        self._on_step("Airflow's database is created")
         self.cli("db", "migrate", timeout=self._start_timeout)
         migrated_by.write_text(version)
 
