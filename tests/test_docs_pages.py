@@ -172,6 +172,8 @@ NO_REFERENCE = {
     "api.transport",
     "api.values",
     "api.windows",
+    "cli.connections",
+    "cli.tables",
     "simulator.__main__",
     "simulator.agentbox",
     "simulator.apis",

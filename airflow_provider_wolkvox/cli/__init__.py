@@ -1,0 +1,18 @@
+"""`airflow wolkvox ...`, and the same as `python -m airflow_provider_wolkvox ...`.
+
+Airflow loads command definitions at every start of `airflow`, so nothing here imports anything heavy; each command's
+work imports what it needs.
+"""
+
+from __future__ import annotations
+
+from airflow.cli.cli_config import GroupCommand
+
+from airflow_provider_wolkvox.cli import calls, plan, pools
+
+COMMANDS = [*pools.COMMANDS, *plan.COMMANDS, *calls.COMMANDS]
+
+
+def get_wolkvox_cli_commands() -> list[GroupCommand]:
+    """Return the provider's commands, as Airflow's parser takes them."""
+    return [GroupCommand(name="wolkvox", help="Lanes of wolkvox tokens", subcommands=COMMANDS)]

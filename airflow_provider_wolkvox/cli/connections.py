@@ -1,0 +1,74 @@
+"""The connections that a command uses, wherever they are kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.cli.cli_config import Arg
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
+
+
+def arg(name: str, **options: Any) -> Arg:
+    """Return an argument of a command.
+
+    :param name: its name or option
+    :param options: the rest, as `argparse` takes it
+    """
+    return Arg((name,), **options)  # type: ignore[no-untyped-call]
+
+
+ARG_CONN_IDS = arg(
+    "--conn-id",
+    action="append",
+    default=[],
+    metavar="CONN_ID",
+    help="A connection that is not in the database (environment variable, secrets backend); may be repeated",
+)
+
+
+def listed(session: Session) -> list[str]:
+    """Return the ids of the wolkvox connections in the database.
+
+    :param session: of Airflow's database
+    """
+    from airflow.models.connection import Connection
+    from sqlalchemy import select
+
+    return list(session.scalars(select(Connection.conn_id).where(Connection.conn_type == "wolkvox")))
+
+
+def hook_of(conn_id: str) -> WolkvoxHook:
+    """Return the hook of a connection, wherever it is kept.
+
+    On 3.2 and later a hook itself looks into the database only within a server's or a task's process, not in a
+    command's [ran on 3.3].
+
+    :param conn_id: the connection's id
+    :raises AirflowException: there is none
+    """
+    from airflow.models.connection import Connection
+
+    from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
+
+    hook = WolkvoxHook(conn_id)
+    hook.connection = Connection.get_connection_from_secrets(conn_id)
+    return hook
+
+
+def token_of(conn_id: str) -> str | None:
+    """Return the token that a task would get for a connection, wherever it is kept; None if there is none.
+
+    :param conn_id: the connection's id
+    """
+    from airflow.models.connection import Connection
+
+    try:
+        # Looks where a task's hook does, in the same order: secrets backends, environment, database.
+        return (Connection.get_connection_from_secrets(conn_id).password or "").strip() or None
+    except Exception:
+        # "Not found", and "cannot be decrypted", have other classes in other versions and backends.
+        return None
