@@ -120,11 +120,11 @@ class InLane:
         _refuse_what_breaks_the_lane(
             task_id, partial.kwargs["pool_slots"], _argument("multiple_outputs", kwargs, partial, False)
         )
-        cls.refuse({**_default_args(kwargs, partial), **kwargs})
+        cls.validate({**_default_args(kwargs, partial), **kwargs})
         return partial
 
     @classmethod
-    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+    def validate(cls, arguments: Mapping[str, Any]) -> None:
         """Refuse, while the DAG is parsed, arguments that cannot be right.
 
         :param arguments: a plain task's, all of them; a mapped task's, those given to `partial`

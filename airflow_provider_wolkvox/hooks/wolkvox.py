@@ -290,7 +290,7 @@ class UsesHook:
         self.hook.stop()
 
 
-def refuse_unknown_hours(given: Any) -> None:
+def validate_calling_hours(given: Any) -> None:
     """Refuse what cannot be calling hours, while the DAG is parsed.
 
     :param given: as for `WolkvoxHook.calling_hours`

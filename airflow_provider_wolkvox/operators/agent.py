@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wolkvox.lane import require_lane
-from airflow_provider_wolkvox.operators.once import OnceOperator, Request, Words, refuse_literals
+from airflow_provider_wolkvox.operators.once import OnceOperator, Request, Words, validate_literals
 from airflow_provider_wolkvox.operators.repeatable import RepeatableOperator
 
 if TYPE_CHECKING:
@@ -49,15 +49,15 @@ class AgentStatusOperator(RepeatableOperator):
         super().__init__(max_age=max_age, **kwargs)
         self.agent_id = agent_id
         self.status = status
-        self.refuse(vars(self))
+        self.validate(vars(self))
 
     @classmethod
-    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+    def validate(cls, arguments: Mapping[str, Any]) -> None:
         """Refuse literals that cannot be right."""
         from airflow_provider_wolkvox.api.arguments import agent_id, status
 
-        super().refuse(arguments)
-        refuse_literals(arguments, {"agent_id": agent_id, "status": status})
+        super().validate(arguments)
+        validate_literals(arguments, {"agent_id": agent_id, "status": status})
 
     def ask(self, before_sending: Callable[[], None]) -> str:
         """Set the state."""
@@ -101,15 +101,15 @@ class HangUpOperator(OnceOperator):
     ) -> None:
         super().__init__(max_age=max_age, **kwargs)
         self.agent_id = agent_id
-        self.refuse(vars(self))
+        self.validate(vars(self))
 
     @classmethod
-    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+    def validate(cls, arguments: Mapping[str, Any]) -> None:
         """Refuse an `agent_id` that cannot be right."""
         from airflow_provider_wolkvox.api.arguments import agent_id
 
-        super().refuse(arguments)
-        refuse_literals(arguments, {"agent_id": agent_id})
+        super().validate(arguments)
+        validate_literals(arguments, {"agent_id": agent_id})
 
     def execute(self, context: Context) -> None:
         """Hang up, unless that was done already."""
@@ -173,18 +173,18 @@ class CallDispositionOperator(OnceOperator):
         self.cod_act_2 = cod_act_2
         self.comments = comments
         self.hang_up = hang_up
-        self.refuse(vars(self))
+        self.validate(vars(self))
 
     @classmethod
-    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+    def validate(cls, arguments: Mapping[str, Any]) -> None:
         """Refuse literals that cannot be right."""
         from airflow_provider_wolkvox.api.arguments import agent_id, identifier, optional
 
-        super().refuse(arguments)
+        super().validate(arguments)
         if not isinstance(arguments.get("hang_up", False), bool):
             raise ValueError(f"hang_up={arguments['hang_up']!r} is neither True nor False")
         second = optional if arguments.get("hang_up") else identifier
-        refuse_literals(
+        validate_literals(
             arguments,
             {
                 "agent_id": agent_id,

@@ -107,17 +107,17 @@ class AuxCallBatchOperator(CallingOperator):
         self.max_unknown = max_unknown
         self.results_path = results_path
         self.report_path = report_path
-        self.refuse(vars(self))
+        self.validate(vars(self))
         self._stopped = Flag()
 
     @classmethod
-    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+    def validate(cls, arguments: Mapping[str, Any]) -> None:
         """Refuse options that cannot be right.
 
-        :param arguments: as for `InLane.refuse`
+        :param arguments: as for `InLane.validate`
         :raises ValueError: one cannot be right
         """
-        super().refuse(arguments)
+        super().validate(arguments)
         for name in ("agent_poll_interval", "agent_timeout", "pace", "max_duration"):
             length = arguments.get(name)
             if length is not None:

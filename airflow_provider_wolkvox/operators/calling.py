@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_wolkvox.calling.lateness import instant
-from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION, refuse_unknown_hours
+from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION, validate_calling_hours
 from airflow_provider_wolkvox.lane import require_lane
 from airflow_provider_wolkvox.links import WolkvoxManagerLink
 from airflow_provider_wolkvox.operators.once import (
@@ -21,8 +21,8 @@ from airflow_provider_wolkvox.operators.once import (
     Words,
     can_pause,
     pause_until,
-    refuse_literals,
     require_timedelta,
+    validate_literals,
     why_too_late,
 )
 
@@ -86,21 +86,21 @@ class CallingOperator(OnceOperator):
         self.look_up_timeout = look_up_timeout
 
     @classmethod
-    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+    def validate(cls, arguments: Mapping[str, Any]) -> None:
         """Refuse options that cannot be right.
 
-        :param arguments: as for `InLane.refuse`
+        :param arguments: as for `InLane.validate`
         :raises ValueError: one cannot be right
         """
-        super().refuse(arguments)
+        super().validate(arguments)
         for name, options in _OPTIONS.items():
             if arguments.get(name, options[0]) not in options:
                 raise ValueError(f"{name}={arguments[name]!r} is none of {', '.join(map(repr, options))}")
-        refuse_unknown_hours(arguments.get("calling_hours"))
+        validate_calling_hours(arguments.get("calling_hours"))
         if "look_up_timeout" in arguments:
             require_timedelta(arguments["look_up_timeout"], "look_up_timeout")
         if arguments.get("call_before") is not None:
-            refuse_literals(arguments, {"call_before": lambda given: instant(given, "call_before")})
+            validate_literals(arguments, {"call_before": lambda given: instant(given, "call_before")})
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Tell OpenLineage of the calls, and of the callbacks behind them.
@@ -142,25 +142,25 @@ class SingleCallOperator(CallingOperator):
         super().__init__(**kwargs)
         self.agent_id = agent_id
         self.customer_phone = customer_phone
-        self.refuse(vars(self))
+        self.validate(vars(self))
 
     @classmethod
-    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+    def validate(cls, arguments: Mapping[str, Any]) -> None:
         """Refuse literals that cannot be right.
 
-        :param arguments: as for `InLane.refuse`
+        :param arguments: as for `InLane.validate`
         :raises ValueError: one cannot be right
         """
         from airflow_provider_wolkvox.api.arguments import agent_id
 
-        super().refuse(arguments)
-        refuse_literals(arguments, {"agent_id": agent_id, "customer_phone": cls.number_check(arguments)})
+        super().validate(arguments)
+        validate_literals(arguments, {"agent_id": agent_id, "customer_phone": cls.number_check(arguments)})
 
     @classmethod
     def number_check(cls, arguments: Mapping[str, Any]) -> Callable[[Any], str]:
         """Return what raises `ValueError` for a `customer_phone` that cannot be right.
 
-        :param arguments: as for `InLane.refuse`; which number is right may hang on another of them
+        :param arguments: as for `InLane.validate`; which number is right may hang on another of them
         """
         from airflow_provider_wolkvox.api.arguments import phone
 

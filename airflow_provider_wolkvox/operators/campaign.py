@@ -49,7 +49,7 @@ class CampaignStartOperator(RepeatableOperator):
     def __init__(self, *, campaign_id: str | int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.campaign_id = campaign_id
-        self.refuse(vars(self))
+        self.validate(vars(self))
 
     def ask(self, before_sending: Callable[[], None]) -> str:
         """Start the campaign."""
@@ -125,7 +125,7 @@ class CampaignRecallOperator(OnceOperator):
         self.campaign_id = campaign_id
         self.value = value
         self.field = field
-        self.refuse(vars(self))
+        self.validate(vars(self))
 
     def execute(self, context: Context) -> int:
         """Recall the records of each value, one request after the other."""
@@ -212,12 +212,12 @@ class CampaignAddRecordsOperator(OnceOperator):
         self.batch_size = batch_size
         if (records is None) == (records_path is None):
             raise ValueError("give either records or records_path")
-        self.refuse(vars(self))
+        self.validate(vars(self))
 
     @classmethod
-    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+    def validate(cls, arguments: Mapping[str, Any]) -> None:
         """Refuse options that cannot be right."""
-        super().refuse(arguments)
+        super().validate(arguments)
         type_campaign = arguments.get("type_campaign", "predictive")
         if type_campaign not in get_args(CampaignType):
             raise ValueError(f"type_campaign={type_campaign!r} is none of {', '.join(get_args(CampaignType))}")

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_wolkvox.operators.calling import SingleCallOperator
-from airflow_provider_wolkvox.operators.once import refuse_literals
+from airflow_provider_wolkvox.operators.once import validate_literals
 
 if TYPE_CHECKING:
     from airflow_provider_wolkvox.api import AgentCall
@@ -42,13 +42,13 @@ class DialOperator(SingleCallOperator):
         super().__init__(**kwargs)
 
     @classmethod
-    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+    def validate(cls, arguments: Mapping[str, Any]) -> None:
         """Refuse literals that cannot be right."""
         from airflow_provider_wolkvox.api.arguments import optional
 
-        super().refuse(arguments)
+        super().validate(arguments)
         for name in ("customer_id", "customer_name"):
-            refuse_literals(arguments, {name: partial(optional, name=name)})
+            validate_literals(arguments, {name: partial(optional, name=name)})
 
     def ring(self, **around: Any) -> AgentCall:
         """Dial the number; see `WolkvoxClient.dial`."""

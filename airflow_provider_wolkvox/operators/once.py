@@ -126,13 +126,13 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         self.call_before = call_before
 
     @classmethod
-    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+    def validate(cls, arguments: Mapping[str, Any]) -> None:
         """Refuse lengths of time that are none.
 
-        :param arguments: as for `InLane.refuse`
+        :param arguments: as for `InLane.validate`
         :raises ValueError: one is no timedelta
         """
-        super().refuse(arguments)
+        super().validate(arguments)
         for name in ("max_age", "ledger_retention"):
             if arguments.get(name) is not None:
                 require_timedelta(arguments[name], name)
@@ -335,12 +335,12 @@ def require_timedelta(value: Any, name: str) -> None:
         raise ValueError(f"{name}={value!r} is no timedelta")
 
 
-def refuse_literals(arguments: Mapping[str, Any], checks: Mapping[str, Callable[[Any], Any]]) -> None:
+def validate_literals(arguments: Mapping[str, Any], checks: Mapping[str, Callable[[Any], Any]]) -> None:
     """Refuse, while the DAG is parsed, arguments that cannot be right, as far as they are known by then.
 
     What a template or another task's output will be is not known, nor what a mapped task leaves to `expand`.
 
-    :param arguments: as for `InLane.refuse`
+    :param arguments: as for `InLane.validate`
     :param checks: by argument, what raises `ValueError` if one cannot be right
     :raises ValueError: one cannot be right
     """

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wolkvox.calling.lateness import instant
-from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION, refuse_unknown_hours
+from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION, validate_calling_hours
 from airflow_provider_wolkvox.lane import require_lane
 from airflow_provider_wolkvox.operators.calling import why_stopped
-from airflow_provider_wolkvox.operators.once import OnceOperator, Request, Words, refuse_literals
+from airflow_provider_wolkvox.operators.once import OnceOperator, Request, Words, validate_literals
 from airflow_provider_wolkvox.operators.repeatable import RepeatableOperator
 
 if TYPE_CHECKING:
@@ -62,22 +62,22 @@ class OfRecall(BaseOperator):
         self.customer_phone = customer_phone
         self.recall_style = recall_style
         self.name_recall = name_recall
-        self.refuse(vars(self))
+        self.validate(vars(self))
 
     @classmethod
-    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+    def validate(cls, arguments: Mapping[str, Any]) -> None:
         """Refuse literals that cannot be right.
 
-        :param arguments: as for `InLane.refuse`
+        :param arguments: as for `InLane.validate`
         :raises ValueError: one cannot be right
         """
         from airflow_provider_wolkvox.api.arguments import agent_id, campaign_id, identifier, optional, phone
 
-        super().refuse(arguments)  # type: ignore[misc]
+        super().validate(arguments)  # type: ignore[misc]
         style = arguments.get("recall_style", "auto")
         if style not in get_args(RecallStyle):
             raise ValueError(f"recall_style={style!r} is none of {', '.join(map(repr, get_args(RecallStyle)))}")
-        refuse_literals(
+        validate_literals(
             arguments,
             {
                 "agent_id": agent_id,
@@ -87,7 +87,7 @@ class OfRecall(BaseOperator):
             },
         )
         if arguments.get("name_recall") is not None:
-            refuse_literals(arguments, {"name_recall": partial(optional, name="name_recall")})
+            validate_literals(arguments, {"name_recall": partial(optional, name="name_recall")})
 
     @property
     def which(self) -> dict[str, Any]:
@@ -134,15 +134,15 @@ class AtInstant(OfRecall):
         super().__init__(**kwargs)
 
     @classmethod
-    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+    def validate(cls, arguments: Mapping[str, Any]) -> None:
         """Refuse literals that cannot be right.
 
-        :param arguments: as for `InLane.refuse`
+        :param arguments: as for `InLane.validate`
         :raises ValueError: one cannot be right
         """
-        super().refuse(arguments)
-        refuse_literals(arguments, {"at": partial(instant, name="at")})
-        refuse_unknown_hours(arguments.get("calling_hours"))
+        super().validate(arguments)
+        validate_literals(arguments, {"at": partial(instant, name="at")})
+        validate_calling_hours(arguments.get("calling_hours"))
 
     @property
     def rings_at(self) -> datetime:

@@ -45,13 +45,13 @@ class RepeatableOperator(UsesHook, InLane, BaseOperator):
         self.max_age = max_age
 
     @classmethod
-    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+    def validate(cls, arguments: Mapping[str, Any]) -> None:
         """Refuse a `max_age` that is no length of time.
 
-        :param arguments: as for `InLane.refuse`
+        :param arguments: as for `InLane.validate`
         :raises ValueError: it is no timedelta
         """
-        super().refuse(arguments)
+        super().validate(arguments)
         if arguments.get("max_age") is not None:
             require_timedelta(arguments["max_age"], "max_age")
 

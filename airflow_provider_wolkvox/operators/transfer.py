@@ -65,13 +65,13 @@ class TransferOperator(SingleCallOperator):
         super().__init__(calling_hours=calling_hours, outside_hours=outside_hours, max_age=max_age, **kwargs)
 
     @classmethod
-    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+    def validate(cls, arguments: Mapping[str, Any]) -> None:
         """Refuse arguments that cannot be right.
 
-        :param arguments: as for `InLane.refuse`
+        :param arguments: as for `InLane.validate`
         :raises ValueError: one cannot be right
         """
-        super().refuse(arguments)
+        super().validate(arguments)
         if arguments.get("outside_hours") == "wait":
             raise ValueError("outside_hours='wait' does not fit a transfer: by then the call would be over")
         if not isinstance(arguments.get("to_agent", False), bool):

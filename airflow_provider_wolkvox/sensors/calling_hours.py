@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseSensorOperator
 
-from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION, WolkvoxHook, refuse_unknown_hours
+from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION, WolkvoxHook, validate_calling_hours
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class CallingHoursSensor(BaseSensorOperator):
         self.calling_hours = calling_hours
         self.customer_phone = customer_phone
         self.wolkvox_conn_id = wolkvox_conn_id
-        refuse_unknown_hours(calling_hours)
+        validate_calling_hours(calling_hours)
 
     def poke(self, context: Context) -> bool:
         """Return whether it is open now; if not, have the next poke come when it opens."""

@@ -63,9 +63,9 @@ class WolkvoxSensor(UsesHook, InLane, BaseSensorOperator):
         )
 
     @classmethod
-    def refuse(cls, arguments: Mapping[str, Any]) -> None:
+    def validate(cls, arguments: Mapping[str, Any]) -> None:
         """Refuse a mode that would keep the lane for the whole wait: of a mapped task Airflow does so only later."""
-        super().refuse(arguments)
+        super().validate(arguments)
         if arguments.get("mode", "reschedule") != "reschedule":
             raise ValueError(f"mode={arguments['mode']!r} would keep the lane for the whole wait: leave mode out")
 
