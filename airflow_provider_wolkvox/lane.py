@@ -17,12 +17,12 @@ from __future__ import annotations
 import inspect
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -73,6 +73,9 @@ class InLane:
     :raises ValueError: when the DAG is parsed: the lane cannot be one, or an argument would break it
     """
 
+    fields_of_one: ClassVar[Collection[str]] = ()
+    """The fields of which each request has one of its own, so that no two of them may be mapped over with `expand`."""
+
     if TYPE_CHECKING:
         template_fields: Sequence[str]
         pool: str
@@ -108,7 +111,9 @@ class InLane:
         :param task_id: the task's, and `kwargs` its other arguments: those that are the same for all that it maps to
         :raises ValueError: when the DAG is parsed: as for `lane`, or one of the arguments cannot be right
         """
-        partial = super().partial(task_id=task_id, **kwargs)  # type: ignore[misc]
+        from airflow_provider_wolkvox.mapping import partial_of
+
+        partial = partial_of(super().partial(task_id=task_id, **kwargs))  # type: ignore[misc]
         conn_id = _argument("wolkvox_conn_id", kwargs, partial, _default_connection(cls))  # type: ignore[arg-type]
         name = lane(conn_id, kwargs.get("pool"))
         # Given here in full, so that `expand(wolkvox_conn_id=[...])`, several tokens through one

@@ -380,6 +380,8 @@ def _unfit(attempt: Attempt, customer: str, rules: Rules) -> Skip | None:
         return _skip(attempt, Reason.HUNG_UP_BY, f"it is not known that the {rules.hung_up_by} hung up")
     if not attempt.agent_id.strip():
         return _skip(attempt, Reason.NO_AGENT, "no agent is on its record who could call back")
+    if not (attempt.agent_id.strip().isascii() and attempt.agent_id.strip().isdigit()):
+        return _skip(attempt, Reason.NO_AGENT, "the agent on its record is not an extension, which is digits")
     try:
         normalise(attempt.phone)
     except ValueError as undialable:

@@ -98,6 +98,11 @@ class _CallDecorator(_TaskDecorator):  # type: ignore[type-arg]
         """Map over dictionaries of the function's arguments."""
         return super(_CallDecorator, self._in_lane()).expand_kwargs(kwargs, strict=strict)
 
+    def _expand(self, expand_input: Any, *, strict: bool) -> Any:
+        from airflow_provider_wolkvox.mapping import only_data
+
+        return super()._expand(only_data(expand_input), strict=strict)
+
     def _in_lane(self) -> Self:
         given = {"multiple_outputs": self.multiple_outputs, **self.kwargs}
         partial: Any = self.operator_class.partial(**given)

@@ -145,6 +145,7 @@ class CallDispositionOperator(OnceOperator):
     """
 
     template_fields: Sequence[str] = ("agent_id", "cod_act", "cod_act_2", "comments", "wolkvox_conn_id")
+    fields_of_one = ("agent_id", "cod_act", "cod_act_2", "comments", "call_before")
     ui_color = "#e7f3ec"
 
     words = Words(

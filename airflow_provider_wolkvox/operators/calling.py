@@ -136,6 +136,7 @@ class SingleCallOperator(CallingOperator):
     """
 
     template_fields: Sequence[str] = ("agent_id", "customer_phone", "wolkvox_conn_id", "call_before")
+    fields_of_one = ("agent_id", "customer_phone", "call_before", "customer_id", "customer_name")
     ui_color = "#e7f3ec"
 
     def __init__(self, *, agent_id: str | int, customer_phone: str | int, **kwargs: Any) -> None:

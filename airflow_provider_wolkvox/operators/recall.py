@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
@@ -38,6 +38,7 @@ class OfRecall(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("agent_id", "campaign_id", "customer_id", "customer_phone", "name_recall")
+    fields_of_one: ClassVar[Collection[str]] = (*template_fields, "at", "call_before")
     ui_color = "#e7f3ec"
 
     if TYPE_CHECKING:

@@ -16,6 +16,7 @@ import pytest
 from airflow.exceptions import AirflowTaskTerminated
 from airflow.models import DagRun, TaskInstance, TaskReschedule, XCom
 from airflow.models.dataset import DatasetEvent, DatasetModel
+from airflow.models.taskmap import TaskMap
 from airflow.providers.common.compat.sdk import DAG, Asset
 from airflow.secrets.environment_variables import EnvironmentVariablesBackend
 from airflow.utils.session import create_session
@@ -121,6 +122,13 @@ def run_try(
         around(ti)
     with create_session() as session:
         session.merge(ti)
+        for task_id, returned in ((each, server.upstream[each]) for each in server.upstream if dag.has_task(each)):
+            gave = TaskInstance(dag.get_task(task_id), run_id=RUN_ID, state=TaskInstanceState.SUCCESS)
+            session.add(gave)
+            session.flush()
+            if isinstance(returned, (list, dict)):
+                session.add(TaskMap.from_task_instance_xcom(gave, returned))
+            XCom.set(key="return_value", value=returned, task_id=task_id, dag_id=dag.dag_id, run_id=RUN_ID)
         session.flush()
         if first := server.first_rescheduled:
             session.add(
@@ -140,7 +148,7 @@ def run_try(
         server._given_back += [at for (at,) in asked.order_by(TaskReschedule.id)][
             1 if server.first_rescheduled else 0 :
         ]
-        kept = session.query(TaskInstance).one()
+        kept = session.query(TaskInstance).filter_by(task_id=task.task_id).one()
         server.task_state = kept.state
-        server.xcoms = {each.key: each.value for each in session.query(XCom)}
+        server.xcoms = {each.key: each.value for each in session.query(XCom).filter_by(task_id=task.task_id)}
     return Run(state=server.task_state, error=error, xcoms=dict(server.xcoms))

@@ -6,7 +6,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from airflow.providers.common.compat.sdk import dag
+from airflow.providers.common.compat.sdk import dag, task
 
 from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
 
@@ -18,6 +18,7 @@ CATCHUP_LANE = "wolkvox_catchup"
 LOOK_UP_LANE = "wolkvox_look_up"
 HOURS_LANE = "wolkvox_hours"
 UNKNOWN_LANE = "wolkvox_unknown"
+DATA_LANE = "wolkvox_data"
 
 PARALLEL_PLAIN = 2
 PARALLEL_MAPPED = 3
@@ -30,6 +31,8 @@ LOOK_UP_NEXT_PHONE = "3005550502"
 UNKNOWN_PHONE = "3005550601"
 HOURS_PHONE = "3005550701"
 HOURS_NEXT_PHONE = "3005550702"
+DATA_PHONE = "3005550801"
+HOSTILE_PHONE = "3005550802"
 # Where a test writes when the hours of `scheduler_hours` open, in Airflow's home.
 OPENS_FILE = "opens"
 
@@ -68,6 +71,18 @@ def scheduler_again():
 @dag(schedule=None, start_date=LONG_AGO)
 def scheduler_waiting():
     AuxCallOperator(task_id="call", agent_id="10001", customer_phone=WAITING_PHONE, wolkvox_conn_id=WAITING_LANE)
+
+
+@dag(schedule=None, start_date=LONG_AGO)
+def scheduler_data():
+    @task
+    def customers():
+        return [
+            {"agent_id": "10001", "customer_phone": DATA_PHONE},
+            {"agent_id": "{{ 10000 + 1 }}", "customer_phone": HOSTILE_PHONE},
+        ]
+
+    AuxCallOperator.partial(task_id="call", wolkvox_conn_id=DATA_LANE).expand_kwargs(customers())
 
 
 @dag(schedule="@daily", start_date=CATCHUP_FROM, end_date=CATCHUP_TO, catchup=True, max_active_runs=4)

@@ -100,6 +100,10 @@ class Server(ServerState):
                 return comms.VariableResult(key=msg.key, value=self.variables[msg.key])
             case comms.SetXCom():
                 self.xcoms[msg.key] = msg.value
+            case comms.GetXCom() if msg.task_id in self.upstream:
+                return comms.XComResult(key=msg.key, value=self.upstream[msg.task_id])
+            case comms.GetXComSequenceSlice() if msg.task_id in self.upstream:
+                return comms.XComSequenceSliceResult(root=[self.upstream[msg.task_id]])
             case comms.GetXCom():
                 return comms.XComResult(key=msg.key, value=self.xcoms.get(msg.key))
             case comms.DeleteXCom():

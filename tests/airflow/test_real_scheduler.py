@@ -22,6 +22,8 @@ from scheduler_dags import (
     CATCHUP_LANE,
     CATCHUP_PHONE,
     CATCHUP_TO,
+    DATA_LANE,
+    DATA_PHONE,
     HOURS_LANE,
     LOOK_UP_LANE,
     LOOK_UP_NEXT_PHONE,
@@ -52,6 +54,7 @@ LANES = (
     PARALLEL_LANE,
     AGAIN_LANE,
     CATCHUP_LANE,
+    DATA_LANE,
     LOOK_UP_LANE,
     UNKNOWN_LANE,
     WAITING_LANE,
@@ -182,6 +185,16 @@ def test_a_task_without_its_pool_waits_until_check_has_said_why_and_sync_pools_h
     assert airflow.wait_for_run("scheduler_waiting", run_id) == "success"
     assert lanes[WAITING_LANE].rings == {WAITING_PHONE: 1}
     assert provider_command(airflow, "check", check=False).returncode == 0
+
+
+def test_what_a_task_returned_is_no_template_in_a_mapped_call(airflow, lanes):
+    run_id = airflow.trigger("scheduler_data")
+    assert airflow.wait_for_run("scheduler_data", run_id, timeout=120) == "failed"
+    states = [airflow.task_instance("scheduler_data", run_id, "call", index).state for index in range(2)]
+    assert states == ["success", "failed"]
+    assert "agent_id is not digits" in log_of(airflow, "scheduler_data", run_id, "call", 1)
+    assert lanes[DATA_LANE].rings == {DATA_PHONE: 1}
+    assert lanes[DATA_LANE].stats().requests == 1
 
 
 def test_every_example_and_dag_is_imported_without_an_error(airflow):

@@ -33,6 +33,7 @@ class ServerState:
     """What Airflow keeps of one task instance.
 
     :param messages: what the task's process asked of it, from 3.0
+    :param upstream: what other tasks returned, by their ids
     :param first_rescheduled: when a sensor first gave its slot back
     :param on_message: called before and after each message
     """
@@ -41,6 +42,7 @@ class ServerState:
     ti_id: Any = field(default_factory=uuid4)
     xcoms: dict[str, Any] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
+    upstream: dict[str, Any] = field(default_factory=dict)
     messages: list[Any] = field(default_factory=list)
     store_down: bool = False
     first_rescheduled: datetime | None = None

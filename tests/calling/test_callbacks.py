@@ -747,3 +747,13 @@ def test_a_callback_never_makes_more_attempts_than_the_cap_in_any_stretch(ages, 
     assert sum(called - within < at <= called for at in times) + 1 <= most
     if skip is not None:
         assert sum(called - TICK - within < at for at in times) >= most
+
+
+@pytest.mark.parametrize("agent_id", ["{{ 10000 + 1 }}", "10001 or 1", "1e4", "agent", "１０００１"])
+def test_an_attempt_whose_agent_is_no_extension_is_skipped(agent_id):
+    plan = choose([cut(agent_id=agent_id)], Rules(), NOW)
+
+    assert plan.callbacks == ()
+    assert [(skip.reason, skip.why) for skip in plan.skips] == [
+        (Reason.NO_AGENT, "***4567 is not called back: the agent on its record is not an extension, which is digits")
+    ]
