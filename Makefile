@@ -9,7 +9,7 @@ DOCS_VENV := .venv-docs
 DOCS_READY := $(DOCS_VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo chaos cluster screenshots matrix matrix-corners constraints lint bench docs clean
+.PHONY: help test test-clocks ledger-machine demo chaos cluster screenshots matrix matrix-corners constraints lint bench docs clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -18,9 +18,19 @@ test: $(READY)  ## Run all tests, against the simulator and a real Airflow (ARGS
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile -m "not scheduler"
-	$(BIN)/python -m pytest -m scheduler
+	@failed=; \
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile -m "not scheduler" \
+		|| failed="$$failed, those without a scheduler"; \
+	$(BIN)/python -m pytest -m scheduler || failed="$$failed, those on a scheduler"; \
+	test -z "$$failed" || { echo "Tests failed:$${failed#,}. Each half's summary is at its end."; exit 1; }
 endif
+
+test-clocks: $(READY)  ## Run the fast tests under shifted clocks (CLOCKS=leap-day, ARGS="-k name")
+	$(BIN)/python dev/clocks.py --pytest='$(ARGS)' $(CLOCKS)
+
+EXAMPLES ?= 2000
+ledger-machine: $(READY)  ## Search longer for faults and kills that ring a phone twice (EXAMPLES=2000)
+	WOLKVOX_MACHINE_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest --timeout 0 tests/airflow/test_ledger_machine.py
 
 demo: $(DEMO_READY)  ## Ring four simulated customers through a real Airflow; KEEP=1 leaves its UI running
 	$(BIN)/python dev/demo.py $(if $(KEEP),--keep)
@@ -52,7 +62,8 @@ lint: $(READY)  ## Check style and types
 	$(BIN)/mypy
 
 bench: $(READY)  ## Print the benchmarks' tables
-	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	@failed=; for script in benchmarks/*.py; do $(BIN)/python $$script || failed="$$failed $$script"; done; \
+	test -z "$$failed" || { echo "Goals missed, or not measured:$$failed"; exit 1; }
 
 docs: $(DOCS_READY)  ## Build the documentation into site/; warnings and requests to other hosts are errors
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet --strict
