@@ -23,7 +23,7 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
-from forks import Cost, by_turns, cheapest, in_child
+from forks import Cost, by_turns, counted, in_child
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PACKAGE = "airflow_provider_wolkvox"
@@ -88,6 +88,15 @@ def measured(statements: list[str], rounds: int) -> dict[str, list[Cost]]:
     )
 
 
+def counts(statements: list[str]) -> dict[str, tuple[int, list[str]]]:
+    """Return how many functions each import calls, and the heavy libraries that it brings."""
+    found = {}
+    for statement in statements:
+        modules, calls = in_child(lambda statement=statement: counted(lambda: make(statement))).told
+        found[statement] = calls, heavy_among(modules)
+    return found
+
+
 def heavy_among(modules: list[str]) -> list[str]:
     """Return which of new modules no DAG file has a use for."""
     return [name for name in HEAVY if name in modules]
@@ -96,18 +105,17 @@ def heavy_among(modules: list[str]) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=15, help="imports of each (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="print figures for a program instead")
+    parser.add_argument("--count", action="store_true", help="count calls of functions instead, and print JSON")
     given = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as home:
         # Listed by a child, since to ask the metadata is to import some of us.
         statements = in_child(imports).told
         ready(home)
+        if given.count:
+            print(json.dumps(counts(statements)))
+            return 0
         costs = measured(statements, given.rounds)
-
-    if given.json:
-        print(json.dumps({name: [cheapest(found), heavy_among(found[0].told)] for name, found in costs.items()}))
-        return 0
 
     print(
         f"Python {platform.python_version()}, apache-airflow {version('apache-airflow')}, {os.cpu_count()} cores; ",

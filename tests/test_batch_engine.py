@@ -15,6 +15,7 @@ from random import Random
 from unittest import mock
 
 import pytest
+from counting import functions_called
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
@@ -138,7 +139,7 @@ class World:
     def _let_look_ahead(self) -> None:
         self.posted.set()
         if self.looking:
-            wait_for([self.looking], timeout=5)
+            wait_for([self.looking], timeout=60)
         self.looking = None
         self.posted.clear()
 
@@ -149,7 +150,7 @@ class World:
         class InTheMiddle(ThreadPoolExecutor):
             def submit(self, look_ahead, *given):  # type: ignore[no-untyped-def, override]
                 def later() -> None:
-                    world.posted.wait(5)
+                    world.posted.wait(60)
                     look_ahead(*given)
 
                 world.looking = super().submit(later)
@@ -428,7 +429,7 @@ def test_the_last_write_comes_after_the_one_of_the_thread(ends):
 
     def slowly(outcomes, intents):
         if threading.current_thread() is not threading.main_thread():
-            made.wait(5)
+            made.wait(60)
             time.sleep(0.1)
         look_ahead(outcomes, intents)
 
@@ -455,16 +456,15 @@ def test_a_batch_as_long_as_its_limit_did_not_end_because_of_it():
 
 
 @pytest.mark.parametrize("busy_in_front", [False, True])
-def test_two_thousand_calls_cost_seconds_and_not_minutes(busy_in_front):
-    began = time.perf_counter()
+def test_a_thousand_calls_cost_seconds_and_not_minutes(busy_in_front):
     world = World(latency=0.0, talk=(0.0, 0.0))
-    agents = [9] * 1000 if busy_in_front else []
-    calls = [Call(i, "99999" if i < len(agents) else f"1{i:04d}", f"300{i:07d}") for i in range(2000)]
+    held = 500 if busy_in_front else 0
+    calls = [Call(i, "99999" if i < held else f"1{i:04d}", f"300{i:07d}") for i in range(1000)]
     for call in calls:
         world.phone(call.agent_id)
     if busy_in_front:
         world.phone("99999").busy.append((0.0, 1e6))
     batch = world.batch(calls, Limits(wait_for_agents=busy_in_front, agent_timeout=timedelta(seconds=30)))
-    batch.run()
-    assert batch.counts["accepted"] == (1000 if busy_in_front else 2000)
-    assert time.perf_counter() - began < 20
+    # A second makes some millions.
+    assert functions_called(batch.run) < 5_000_000
+    assert batch.counts["accepted"] == 1000 - held
