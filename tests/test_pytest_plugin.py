@@ -63,7 +63,7 @@ def test_each_test_has_a_simulator_of_its_own(plain):
         assert len(ports) == 2
         for port in ports:
             with pytest.raises(ConnectionRefusedError):
-                socket.create_connection(("127.0.0.1", port), timeout=5)
+                socket.create_connection(("127.0.0.1", port), timeout=60)
     """
     )
     run(plain).assert_outcomes(passed=3)
@@ -287,14 +287,14 @@ def test_two_processes_at_once_do_not_see_each_other(plain):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     both = [subprocess.Popen(command, cwd=plain.path, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     for process in both:
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=600)
         assert (process.returncode, "20 passed" in said) == (0, True), said
 
 
 EXAMPLES = CHECKOUT / "docs" / "examples" / "testing"
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_the_tests_on_the_documentations_page_pass_where_a_user_has_them(plain, monkeypatch):
     """A project of its own, with DAGs, tests and an Airflow that has nothing yet."""
     monkeypatch.delenv("AIRFLOW_HOME")
@@ -341,7 +341,7 @@ def curl():
         given = parser.parse_args(shlex.split(command)[1:])
         host, target = given.address.removeprefix("http://").split("/", 1)
         assert host == "127.0.0.1:8099"
-        connection = http.client.HTTPConnection("127.0.0.1", simulator.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", simulator.port, timeout=60)
         headers = dict(header.split(": ", 1) for header in given.headers)
         connection.request(given.method, f"/{target}", given.body, headers)
         status = connection.getresponse().status

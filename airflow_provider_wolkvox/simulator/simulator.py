@@ -241,11 +241,11 @@ class Simulator:
         """Requests dropped unread, which no token's stats can hold."""
         return self._operation.drops_before_reading
 
-    def wait_for(self, condition: Callable[[Simulator], object], timeout: float = 5.0) -> bool:
+    def wait_for(self, condition: Callable[[Simulator], object], timeout: float = 60.0) -> bool:
         """Wait until a condition on this simulator holds; return whether it does.
 
         :param condition: gets the simulator; asked anew whenever something happens, and may send requests itself.
-        :param timeout: how many seconds to wait at most; default 5.
+        :param timeout: how many seconds to wait at most; default 60.
         """
         return self._operation.wait_for(lambda: bool(condition(self)), timeout)
 

@@ -108,7 +108,7 @@ STATES = {name: case for name, case in CASES.items() if not case.deed}
 
 @contextmanager
 def at_the_station(
-    monkeypatch: Any, case: Case, *, total_timeout: float = 5.0, **extra: Any
+    monkeypatch: Any, case: Case, *, total_timeout: float = 60.0, **extra: Any
 ) -> Iterator[tuple[Simulator, Server]]:
     """A wolkvox where the case has something to act on, a connection to it, and a server that knows one task."""
     results = CallResult.of("ANSWER", ring_seconds=0, talk_seconds=3600)

@@ -30,7 +30,7 @@ from agent_tasks import (
 from airflow.providers.common.compat.sdk import DAG
 from capabilities import HAS_LEDGER, DagSerialization, needs_ledger, needs_pause
 from interruptions import Interruption
-from samples import AGENT, PHONE
+from samples import AGENT, PHONE, time_for
 from task_runner import Server, run_try
 from test_ledger_interruptions import KINDS, attempt
 
@@ -290,7 +290,7 @@ UNKNOWN = [
 @deeds
 @pytest.mark.parametrize(("fault", "done"), UNKNOWN)
 def test_a_deed_of_unknown_outcome_fails_without_a_retry_and_no_later_try_does_it(station, name, fault, done):
-    case, sim, server = station(name, total_timeout=1.0)
+    case, sim, server = station(name, total_timeout=time_for(fault))
     before = sent(sim)
     sim.fault(fault, api=case.api)
     for number in (1, 2, 3):
@@ -373,7 +373,7 @@ def test_a_deed_for_another_than_it_was_done_for_is_refused(station, name):
 @states
 @pytest.mark.parametrize(("fault", "done"), UNKNOWN)
 def test_a_state_of_unknown_outcome_is_asked_for_again_by_the_retry(station, name, fault, done):
-    case, sim, server = station(name, total_timeout=1.0)
+    case, sim, server = station(name, total_timeout=time_for(fault))
     before = sent(sim)
     sim.fault(fault, api=case.api)
     first = attempt(server, make=case.make, retries=1)

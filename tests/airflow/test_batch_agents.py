@@ -39,7 +39,7 @@ def test_an_agent_whose_call_was_refused_gets_the_next(simulator, wolkvox_connec
     simulator.fault("reply", api="aux_call", phone=calls[0]["customer_phone"], status=404, body=refusal)
     # Ready for a while, as agents are.
     time.sleep(1.2)
-    run = run_try(waiting(calls=calls, agent_timeout=timedelta(seconds=1)), server)
+    run = run_try(waiting(calls=calls, agent_timeout=timedelta(minutes=1)), server)
     assert run.state == "success", run.error
     assert states(run) == ["refused", "accepted"]
 
@@ -60,8 +60,12 @@ def test_an_agent_who_comes_in_time_gets_their_call_and_others_go_first(simulato
     simulator.call_results = CallResult.of("ANSWER", ring_seconds=0, talk_seconds=0, acw_seconds=0)
     simulator.change_agent("10001", logged_in=False)
 
-    threading.Timer(1, simulator.change_agent, ("10001",), {"logged_in": True}).start()
-    run = run_try(waiting(calls=CALLS[:5]), server)
+    def come() -> None:
+        assert simulator.wait_for(lambda sim: len(sim.calls) == 4)
+        simulator.change_agent("10001", logged_in=True)
+
+    threading.Thread(target=come).start()
+    run = run_try(waiting(calls=CALLS[:5], agent_timeout=timedelta(minutes=1)), server)
     assert run.state == "success", run.error
     assert set(states(run)) == {"accepted"}
     assert [call.agent_id for call in simulator.calls][-1] == "10001"

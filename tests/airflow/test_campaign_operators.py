@@ -18,7 +18,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG
 from capabilities import HAS_LEDGER, DagSerialization, needs_ledger
 from interruptions import Interruption
-from samples import PHONE, TOKEN
+from samples import PHONE, TOKEN, time_for
 from task_runner import Server
 from test_ledger_interruptions import KINDS, attempt, connection
 
@@ -79,7 +79,7 @@ class Clock:
 
 
 @contextmanager
-def a_campaign(monkeypatch, *, dialled: bool = False, total_timeout: float = 5, **options):
+def a_campaign(monkeypatch, *, dialled: bool = False, total_timeout: float = 60, **options):
     """A wolkvox with a campaign: with one record, and off; or with ten that were dialled and not answered."""
     clock = Clock()
     if not dialled:
@@ -384,7 +384,7 @@ UNKNOWN = [
 
 @pytest.mark.parametrize(("fault", "options"), UNKNOWN)
 def test_a_start_whose_answer_nobody_saw_fails_without_a_retry(monkeypatch, server, fault, options):
-    with a_campaign(monkeypatch, total_timeout=0.4) as (sim, _):
+    with a_campaign(monkeypatch, total_timeout=time_for(fault)) as (sim, _):
         sim.fault(fault, times=None, **options)
         failed(attempt(server, make=start, retries=3, quiet=True))
         assert sent(sim) + sim.drops_before_reading == 1
@@ -393,7 +393,7 @@ def test_a_start_whose_answer_nobody_saw_fails_without_a_retry(monkeypatch, serv
 
 @pytest.mark.parametrize(("fault", "options"), UNKNOWN)
 def test_a_stop_whose_answer_nobody_saw_is_asked_for_again_by_a_retry(monkeypatch, server, fault, options):
-    with a_campaign(monkeypatch, total_timeout=0.4) as (sim, _):
+    with a_campaign(monkeypatch, total_timeout=time_for(fault)) as (sim, _):
         sim.fault(fault, **options)
         assert attempt(server, make=stop, retries=3, quiet=True).state == "up_for_retry"
         assert sent(sim) + sim.drops_before_reading == 1
@@ -455,7 +455,7 @@ def test_a_list_of_no_values_fails(dialled, server):
 @needs_ledger
 @pytest.mark.parametrize(("fault", "options"), UNKNOWN)
 def test_a_recall_whose_answer_nobody_saw_is_never_sent_again(monkeypatch, server, fault, options):
-    with a_campaign(monkeypatch, dialled=True, total_timeout=0.4) as (sim, _):
+    with a_campaign(monkeypatch, dialled=True, total_timeout=time_for(fault)) as (sim, _):
         sim.fault(fault, **options)
         message = failed(attempt(server, make=recall, retries=3, quiet=True))
         assert "The records may have been put back into dialling" in message
@@ -579,7 +579,7 @@ def test_an_upload_that_was_done_is_not_done_again_after_a_clear_and_returns_the
 @needs_ledger
 @pytest.mark.parametrize(("fault", "options"), UNKNOWN)
 def test_a_batch_whose_answer_nobody_saw_stops_the_upload_until_it_is_released(monkeypatch, server, fault, options):
-    with a_campaign(monkeypatch, total_timeout=0.4) as (sim, _):
+    with a_campaign(monkeypatch, total_timeout=time_for(fault)) as (sim, _):
         sim.fault(fault, after=1, **options)
         message = failed(attempt(server, make=add, retries=3, quiet=True))
         assert "The records may have been added" in message

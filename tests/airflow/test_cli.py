@@ -659,7 +659,7 @@ def run_program(*command: str, **variables: str) -> subprocess.CompletedProcess[
         [sys.executable, "-m", *command],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         cwd=os.environ["AIRFLOW_HOME"],
         env={**os.environ, "AIRFLOW__CORE__UNIT_TEST_MODE": "False", **variables},
     )
@@ -747,7 +747,7 @@ def test_the_simulator_needs_no_airflow():
         "sys.argv = ['airflow_provider_wolkvox', 'simulate', '--help']\n"
         "runpy.run_module('airflow_provider_wolkvox', run_name='__main__', alter_sys=True)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert "--port" in done.stdout
 

@@ -361,5 +361,5 @@ def test_no_token_and_no_whole_number_reaches_ledger_xcom_or_error(monkeypatch):
 def connection(sim: Simulator) -> str:
     return (
         f'{{"conn_type": "wolkvox", "host": "0042", "password": "{sim.token}", '
-        f'"extra": {{"base_url": "{sim.base_url}", "total_timeout": 5}}}}'
+        f'"extra": {{"base_url": "{sim.base_url}", "total_timeout": 60}}}}'
     )

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from capabilities import needs_ledger
 from interruptions import Interruption
-from samples import AGENT
+from samples import AGENT, time_for
 from task_runner import Server
 from test_ledger_interruptions import KINDS, PHONE, attempt, call, one_call
 
@@ -115,7 +115,7 @@ def assert_waits(run, server: Server) -> None:
 @pytest.mark.parametrize("result", ["ANSWER", "NO-ANSWER"])
 def test_a_call_that_rang_and_whose_answer_was_lost_is_found_at_once(monkeypatch, fault, options, result):
     with one_call(monkeypatch) as (sim, server):
-        connection = {"base_url": sim.base_url, "total_timeout": 0.5}
+        connection = {"base_url": sim.base_url, "total_timeout": time_for(fault)}
         fields = {"conn_type": "wolkvox", "host": "0042", "password": sim.token, "extra": connection}
         monkeypatch.setenv("AIRFLOW_CONN_WOLKVOX_DEFAULT", json.dumps(fields))
         sim.call_results = result

@@ -262,11 +262,14 @@ def answers(dialling, clock, set_connection, quick_resends):
 
 @pytest.mark.parametrize(("fault", "options"), TRANSIENT)
 @pytest.mark.parametrize("name", SENSORS)
-def test_an_answer_that_did_not_come_is_asked_for_at_the_next_poke(dialling, answers, server, name, fault, options):
+def test_an_answer_that_did_not_come_is_asked_for_at_the_next_poke(
+    dialling, answers, server, set_connection, name, fault, options
+):
     dialling.fault(fault, times=None, **options)
     not_yet(run_try(answers[name], server, quiet=True))
 
     dialling.clear_faults()
+    set_connection(extra={"base_url": dialling.base_url})
     outcome_of(run_try(answers[name], server))
 
 

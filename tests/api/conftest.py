@@ -10,7 +10,7 @@ import pytest
 import trustme
 from client_testing import QUICK, TOKEN
 
-from airflow_provider_wolkvox.api import WolkvoxClient
+from airflow_provider_wolkvox.api import WolkvoxClient, transport
 from airflow_provider_wolkvox.simulator import Simulator
 
 
@@ -38,10 +38,28 @@ def connect():
 
         def make(target, token: str = TOKEN, **options) -> WolkvoxClient:
             address = target if isinstance(target, str) else target.base_url
-            options = {"connect_timeout": 2.0, "total_timeout": 3.0, "resend": QUICK, **options}
+            options = {"connect_timeout": 30.0, "total_timeout": 60.0, "resend": QUICK, **options}
             return clients.enter_context(WolkvoxClient("0042", token, base_url=address, **options))
 
         yield make
+
+
+class Clock:
+    """A monotonic clock that stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    """The clock that tells an exchange how much of its time is left."""
+    clock = Clock()
+    monkeypatch.setattr(transport, "time", clock)
+    return clock
 
 
 @pytest.fixture(scope="session")

@@ -199,11 +199,11 @@ class RawServer:
             self.requests.append(head)
             self._changed.notify_all()
 
-    def wait_for_requests(self, number: int, timeout: float = 5.0) -> bool:
+    def wait_for_requests(self, number: int, timeout: float = 60.0) -> bool:
         with self._changed:
             return self._changed.wait_for(lambda: len(self.requests) >= number, timeout)
 
-    def wait_for_connections(self, number: int, timeout: float = 5.0) -> bool:
+    def wait_for_connections(self, number: int, timeout: float = 60.0) -> bool:
         with self._changed:
             return self._changed.wait_for(lambda: self.connections >= number, timeout)
 
@@ -218,7 +218,7 @@ class RawServer:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(5)
+            thread.join(60)
         self._listener.close()
         for sock in self._socks:
             sock.close()
@@ -257,7 +257,7 @@ class RawServer:
 def tunnel(peer: Peer) -> None:
     """Be an HTTP proxy that opens what CONNECT asks for."""
     host, port = peer.request().split()[1].decode().rsplit(":", 1)
-    with socket.create_connection((host.strip("[]"), int(port)), timeout=5) as target:
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=60) as target:
         peer.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
         ends = {end.fileno(): end for end in (peer.sock, target)}
         readable = select.poll()

@@ -7,12 +7,11 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
-from client_testing import AGENT, ONCE, PHONE, QUICK, TOKEN, requests_seen
+from client_testing import AGENT, ONCE, PHONE, QUICK, TOKEN, failure_of, lost_after_sending, requests_seen
 from raw_server import CONN_ID, Peer, RawServer, accepted, always, answer, envelope, once, unanswering_address
 
 from airflow_provider_wolkvox.api import (
@@ -29,7 +28,7 @@ from airflow_provider_wolkvox.simulator import Simulator
 # Reuse
 
 
-def test_two_calls_in_quick_succession_share_a_connection(connect):
+def test_two_calls_in_quick_succession_share_a_connection(connect, clock):
     with RawServer(always(accepted())) as server:
         client = connect(server)
         client.aux_call(AGENT, PHONE)
@@ -38,7 +37,7 @@ def test_two_calls_in_quick_succession_share_a_connection(connect):
 
 
 @pytest.mark.usefixtures("trusted")
-def test_two_calls_in_quick_succession_share_a_connection_over_tls(connect, tls):
+def test_two_calls_in_quick_succession_share_a_connection_over_tls(connect, tls, clock):
     with RawServer(always(accepted()), tls("127.0.0.1")) as server:
         client = connect(server)
         client.aux_call(AGENT, PHONE)
@@ -46,12 +45,12 @@ def test_two_calls_in_quick_succession_share_a_connection_over_tls(connect, tls)
         assert (server.connections, len(server.requests)) == (1, 2)
 
 
-@pytest.mark.parametrize(("idle", "connections"), [(0.5, 1), (1.001, 2), (60, 2)])
-def test_a_connection_idle_for_a_second_is_not_used_again(idle, connections, connect):
+@pytest.mark.parametrize(("idle", "connections"), [(0.0, 1), (0.999, 1), (1.0, 2), (60.0, 2)])
+def test_a_connection_idle_for_a_second_is_not_used_again(idle, connections, connect, clock):
     with RawServer(always(accepted())) as server:
         client = connect(server)
         client.aux_call(AGENT, PHONE)
-        client._transport.idle_since -= idle
+        clock.now += idle
         client.aux_call(AGENT, PHONE)
         assert (server.connections, len(server.requests)) == (connections, 2)
 
@@ -73,7 +72,7 @@ def test_a_server_that_closed_the_idle_connection_does_not_lose_the_next_call(en
     with RawServer(serve) as server:
         client = connect(server)
         client.aux_call(AGENT, PHONE)
-        assert closed.wait(5)
+        assert closed.wait(60)
         assert client.aux_call(AGENT, PHONE).conn_id == CONN_ID
         assert (server.connections, len(server.requests)) == (2, 2)
 
@@ -105,7 +104,7 @@ def test_an_answer_nobody_asked_for_is_not_taken_for_the_next_calls(glued, conne
                 peer.send(right + wrong)
             else:
                 peer.send(right)
-                first_was_read.wait(5)
+                first_was_read.wait(60)
                 peer.send(wrong)
             more_is_sent.set()
 
@@ -113,7 +112,7 @@ def test_an_answer_nobody_asked_for_is_not_taken_for_the_next_calls(glued, conne
         client = connect(server)
         assert client.aux_call(AGENT, "573001111111").conn_id == "573001111111"
         first_was_read.set()
-        assert more_is_sent.wait(5)
+        assert more_is_sent.wait(60)
         assert client.aux_call(AGENT, "573002222222").conn_id == "573002222222"
 
 
@@ -140,12 +139,17 @@ def test_the_late_answer_of_one_call_is_never_taken_for_the_nexts(start, connect
         else:
             peer.send(accepted("the second call's"))
 
-    with RawServer(serve) as server:
-        client = connect(server, total_timeout=0.5)
-        # A client that skips what is interim waits for the rest in vain, until its time is over.
-        with pytest.raises(OutcomeUnknown):
-            client.aux_call(AGENT, "573001111111")
-        assert client.aux_call(AGENT, "573002222222").conn_id == "the second call's"
+    def attempt(seconds: float) -> WolkvoxError:
+        with RawServer(serve) as server:
+            client = connect(server, total_timeout=seconds, resend=ONCE)
+            # A client that skips what is interim waits for the rest in vain, until its time is over.
+            failure = failure_of(lambda: client.aux_call(AGENT, "573001111111"))
+            if type(failure) is OutcomeUnknown and server.wait_for_requests(1):
+                client._transport._total_timeout = 60.0
+                assert client.aux_call(AGENT, "573002222222").conn_id == "the second call's"
+            return failure
+
+    lost_after_sending(attempt)
 
 
 # Threads and programs
@@ -153,11 +157,11 @@ def test_the_late_answer_of_one_call_is_never_taken_for_the_nexts(start, connect
 
 def test_threads_that_share_a_client_use_the_token_one_at_a_time(sim, connect):
     sim.latency = 0.01
-    client = connect(sim, total_timeout=10)
+    client = connect(sim)
     together = threading.Barrier(10)
 
     def call(number: int) -> str:
-        together.wait(5)
+        together.wait(60)
         return client.aux_call(AGENT, f"57300000000{number}").conn_id
 
     with ThreadPoolExecutor(10) as threads:
@@ -176,9 +180,9 @@ def test_programs_that_share_a_token_all_call_once_in_the_end():
     with Simulator(tokens=[TOKEN], simultaneous_limit=1, latency=0.02) as sim:
         from airflow_provider_wolkvox.api import WolkvoxClient
 
-        patient = Resend(tries=50, within=20, first_wait=0.01)
+        patient = Resend(tries=500, within=120, first_wait=0.01)
         clients = [
-            WolkvoxClient("0042", TOKEN, base_url=sim.base_url, resend=patient, total_timeout=10) for _ in range(2)
+            WolkvoxClient("0042", TOKEN, base_url=sim.base_url, resend=patient, total_timeout=60) for _ in range(2)
         ]
 
         def call_all(part: int) -> None:
@@ -198,7 +202,7 @@ def test_programs_that_share_a_token_all_call_once_in_the_end():
 
 def test_a_token_that_two_others_hold_is_busy_until_one_lets_go(sim, connect):
     sim.fault("stall", times=2)
-    holders = [connect(sim, total_timeout=30) for _ in range(2)]
+    holders = [connect(sim, total_timeout=600) for _ in range(2)]
     threads = ThreadPoolExecutor(2)
     held = [threads.submit(holder.aux_call, "10002", "573008888888") for holder in holders]
     try:
@@ -209,7 +213,7 @@ def test_a_token_that_two_others_hold_is_busy_until_one_lets_go(sim, connect):
     finally:
         sim.stop()
         for one in held:
-            assert isinstance(one.exception(5), OutcomeUnknown)
+            assert isinstance(one.exception(60), OutcomeUnknown)
         threads.shutdown()
 
 
@@ -335,7 +339,7 @@ def test_a_connection_closed_while_before_sending_works_is_not_sent(connect):
     go, gone = threading.Event(), threading.Event()
 
     def serve(peer: Peer) -> None:
-        go.wait(5)
+        go.wait(60)
         peer.sock.close()
         gone.set()
 
@@ -343,7 +347,7 @@ def test_a_connection_closed_while_before_sending_works_is_not_sent(connect):
 
         def slow() -> None:
             go.set()
-            assert gone.wait(5)
+            assert gone.wait(60)
 
         with pytest.raises(NotSent):
             call_with(connect(server, resend=ONCE), slow)
@@ -381,23 +385,21 @@ def test_before_resending_hears_nothing_of_what_is_never_sent_again(fault, sim, 
 
 
 def test_a_stopped_client_sends_nothing(sim, connect):
-    client = connect(sim, resend=Resend())
+    client = connect(sim, resend=Resend(first_wait=600))
     client.stop()
-    started = time.monotonic()
     with pytest.raises(NotSent, match="stop"):
         client.aux_call(AGENT, PHONE)
-    assert time.monotonic() - started < 0.5
     assert requests_seen(sim) == 0
 
 
 def test_stopping_ends_the_wait_for_a_busy_token(sim, connect):
     sim.fault("busy", times=None)
-    client = connect(sim, resend=Resend(tries=4, within=120, first_wait=60))
+    client = connect(sim, resend=Resend(tries=4, within=7200, first_wait=600))
     with ThreadPoolExecutor(1) as threads:
         calling = threads.submit(client.aux_call, AGENT, PHONE)
         assert sim.wait_for(lambda sim: sim.stats().refusals)
         client.stop()
-        assert isinstance(calling.exception(2), (NotSent, TokenBusy))
+        assert isinstance(calling.exception(60), (NotSent, TokenBusy))
     assert requests_seen(sim) == 1
 
 
@@ -416,59 +418,55 @@ def test_stopping_does_not_take_back_what_is_on_its_way(sim, connect):
         calling = threads.submit(client.aux_call, AGENT, PHONE)
         assert sim.wait_for(lambda sim: sim.rings[PHONE])
         client.stop()
-        assert calling.result(5).conn_id == sim.calls[0].conn_id
+        assert calling.result(60).conn_id == sim.calls[0].conn_id
 
 
 def test_a_stopped_client_says_so_at_once_although_nobody_answers(connect):
     with unanswering_address() as (host, port):
-        client = connect(f"http://{host}:{port}", connect_timeout=1.0, resend=ONCE)
+        client = connect(f"http://{host}:{port}", connect_timeout=600, total_timeout=600, resend=ONCE)
         client.stop()
-        started = time.monotonic()
         with pytest.raises(NotSent, match="stop"):
             client.aux_call(AGENT, PHONE)
-        assert time.monotonic() - started < 0.5
 
 
 STOP_IN_A_HANDLER = """
-    import signal, sys, threading
+    import signal, sys
     from airflow_provider_wolkvox.api import Resend, TokenBusy, NotSent, WolkvoxClient
+    from airflow_provider_wolkvox.api.transport import Transport
     from airflow_provider_wolkvox.simulator import Simulator
 
     signal.signal(signal.SIGUSR1, lambda *_: client.stop())
-    waits = threading.Event.wait.__code__
+    # Before the wait begins, in its first line, before it waits on the queue.
+    moments = []
 
     def trace(frame, event, arg):
-        if frame.f_code is waits and frame.f_locals["self"] is client._transport.stopped:
-            return at_each_line
-        return None
-
-    lines = []
-
-    def at_each_line(frame, event, arg):
-        if event == "line":
-            lines.append(frame.f_lineno)
-            if len(lines) == int(sys.argv[1]):
-                sys.settrace(None)
-                signal.raise_signal(signal.SIGUSR1)
-        return at_each_line
+        if frame.f_code is not Transport.wait.__code__:
+            return None
+        moments.append(event)
+        if len(moments) == int(sys.argv[1]):
+            sys.settrace(None)
+            signal.raise_signal(signal.SIGUSR1)
+            print("stopped", flush=True)
+        return trace
 
     with Simulator() as sim:
         sim.fault("busy", times=None)
-        client = WolkvoxClient("0042", sim.token, base_url=sim.base_url, resend=Resend(first_wait=0.05))
+        resend = Resend(tries=9, within=86400, first_wait=40000)
+        client = WolkvoxClient("0042", sim.token, base_url=sim.base_url, resend=resend)
         sys.settrace(trace)
         try:
             client.aux_call("10001", "573001234567")
         except (NotSent, TokenBusy):
-            sys.settrace(None)
             print("ended")
 """
 
 
-def test_stopping_in_a_signal_handler_cannot_hang_wherever_the_signal_comes():
-    for line in (1, 2, 3):
-        program = [sys.executable, "-c", textwrap.dedent(STOP_IN_A_HANDLER), str(line)]
-        ended = subprocess.run(program, capture_output=True, text=True, timeout=4, check=False)
-        assert ended.stdout == "ended\n", ended.stderr
+@pytest.mark.parametrize("moment", [1, 2, 3])
+def test_stopping_in_a_signal_handler_cannot_hang_wherever_the_signal_comes(moment):
+    # If the stop went unheard, the client would wait for half a day.
+    program = [sys.executable, "-c", textwrap.dedent(STOP_IN_A_HANDLER), str(moment)]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.stdout == "stopped\nended\n", ended.stderr
 
 
 # Interrupted in the middle, as Airflow's task time-out does it
@@ -512,7 +510,7 @@ def test_after_an_interruption_the_next_call_gets_its_own_answer(part, connect, 
             return
         part(peer)
         interruption()
-        next_call.wait(5)
+        next_call.wait(60)
         peer.send(accepted("the first call's"))
 
     with RawServer(serve) as server:
@@ -530,18 +528,18 @@ def test_an_interruption_while_connecting_leaves_the_client_usable(connect, inte
         peer.hang()
 
     with RawServer(serve) as server:
-        client = connect(f"https://127.0.0.1:{server.port}", connect_timeout=5, resend=ONCE)
+        client = connect(f"https://127.0.0.1:{server.port}", connect_timeout=60, resend=ONCE)
         with pytest.raises(Interrupted):
             client.aux_call(AGENT, PHONE)
         client._transport._connect_timeout = 0.1
         with pytest.raises(NotSent):
             client.aux_call(AGENT, PHONE)
-        assert server.connections == 2
+        assert server.connections <= 2
 
 
 def test_an_interruption_between_two_tries_ends_the_call(sim, connect, interruption):
     sim.fault("busy", times=1)
-    client = connect(sim, resend=Resend(first_wait=30))
+    client = connect(sim, resend=Resend(within=7200, first_wait=600))
     waker = threading.Thread(target=lambda: sim.wait_for(lambda sim: sim.stats().refusals) and interruption())
     waker.start()
     with pytest.raises(Interrupted):
@@ -559,22 +557,24 @@ def test_a_thread_waits_for_another_ones_call_without_a_request_of_its_own(sim, 
         first = threads.submit(client.aux_call, AGENT, PHONE)
         assert sim.wait_for(lambda sim: sim.rings[PHONE])
         second = threads.submit(client.aux_call, "10002", "573009999999")
-        assert first.result(5).conn_id != second.result(5).conn_id
+        assert first.result(60).conn_id != second.result(5).conn_id
     assert sim.stats().greatest_simultaneous == 1
 
 
 def test_stopping_ends_the_wait_for_another_threads_request(sim, connect):
     sim.fault("stall", times=1)
-    client = connect(sim, total_timeout=1.5, resend=QUICK)
+    client = connect(sim, total_timeout=600)
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(client.aux_call, AGENT, PHONE)
         assert sim.wait_for(lambda sim: sim.rings[PHONE])
         second = threads.submit(client.aux_call, "10002", "573009999999")
         client.stop()
         try:
-            assert isinstance(second.exception(0.5), NotSent)
+            assert isinstance(second.exception(60), NotSent)
+            assert not first.done()
         finally:
-            assert isinstance(first.exception(5), OutcomeUnknown)
+            sim.stop()
+            assert isinstance(first.exception(60), OutcomeUnknown)
 
 
 def test_an_error_of_the_local_program_before_sending_is_not_sent(connect, monkeypatch):
@@ -588,7 +588,7 @@ def test_an_error_of_the_local_program_before_sending_is_not_sent(connect, monke
         assert server.connections == 0
 
 
-def test_a_refusal_keeps_the_connection_for_the_next_call(connect):
+def test_a_refusal_keeps_the_connection_for_the_next_call(connect, clock):
     refusal = answer(envelope("400", "BAD REQUEST", "no"), "400 Bad Request")
     with RawServer(always(refusal)) as server:
         client = connect(server)

@@ -21,7 +21,7 @@ from samples import SERVER, TOKEN
 
 from airflow_provider_wolkvox.get_provider_info import get_provider_info
 
-pytestmark = [pytest.mark.wheel, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.wheel, pytest.mark.timeout(1200)]
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CONSTRAINTS = CHECKOUT / "constraints" / "airflow-3.3.txt"

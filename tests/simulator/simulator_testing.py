@@ -73,7 +73,7 @@ class Caller:
     def ask(
         self, method: str, target: str, headers: dict[str, str] | None = None, body: bytes | str | None = None
     ) -> Got:
-        connection = http.client.HTTPConnection("127.0.0.1", self.sim.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.sim.port, timeout=60)
         try:
             connection.request(method, target, body=body, headers=headers or {})
             response = connection.getresponse()
@@ -87,7 +87,7 @@ class Caller:
         return self.ask(method, f"/_sim{path}", body=body)
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.sim.port), timeout=10)
+        return socket.create_connection(("127.0.0.1", self.sim.port), timeout=60)
 
     def send_aux_call(self, phone: str = PHONE, token: str | None = None) -> socket.socket:
         """Send an aux_call and return the socket, with nothing of the answer read."""

@@ -49,7 +49,7 @@ def test_three_threads_at_once_are_seen_as_three(sim, caller, together):
 
 def test_requests_one_after_the_other_are_never_seen_as_simultaneous(sim, caller):
     """The client may send again before the server's thread runs: each time on another connection."""
-    connections = [http.client.HTTPConnection("127.0.0.1", sim.port, timeout=10) for _ in range(4)]
+    connections = [http.client.HTTPConnection("127.0.0.1", sim.port, timeout=60) for _ in range(4)]
     for number in range(2_000):
         connection = connections[number % 4]
         connection.request("POST", caller.aux_call_target(), headers=caller.headers())
@@ -171,7 +171,7 @@ def test_a_forked_child_does_not_keep_dropped_connections_alive(sim, caller):
         try:
             sim.fault("drop_after_ringing")
             opened_before.sendall(caller.aux_call_bytes())
-            opened_before.settimeout(2)
+            opened_before.settimeout(60)
             with pytest.raises(ConnectionResetError):
                 opened_before.recv(100)
         finally:

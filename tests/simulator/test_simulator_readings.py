@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, timedelta, timezone
@@ -421,12 +420,10 @@ def test_a_record_is_found_by_customer_or_phone(sim, caller, one_dial):
 # Limits
 
 
-def test_a_report_of_more_than_sixty_thousand_rows_is_cut_within_seconds(sim, caller):
-    begun = time.perf_counter()
+def test_a_report_of_more_than_sixty_thousand_rows_is_cut(sim, caller):
     sim.add_past_calls(60_001, campaign_id=CAMPAIGN)
     got = report(caller, "campaign_3", campaign_id=CAMPAIGN)
     assert len(got.json["data"]) == 60_000
-    assert time.perf_counter() - begun < 20
 
 
 def test_two_files_may_have_an_api_of_the_same_name_and_others_have_none(sim, caller):
