@@ -40,6 +40,10 @@ _STATUS = re.compile(r"[A-Za-z0-9_-]+")
 _HOST = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*")
 
 
+SERVER_CODE_DIGITS = 4
+"""How many digits a server code has [seen in production logs]; fewer have lost their leading zeros."""
+
+
 def server_code(value: str) -> str:
     """Return the digits of a server code: both `0042` and `wv0042` give `0042`.
 
@@ -50,7 +54,9 @@ def server_code(value: str) -> str:
     :raises ValueError: it is no text, empty, or something other than digits stands after `wv`; it is not repeated
     """
     if not isinstance(value, str):
-        raise ValueError("the server code must be text such as '0042': as a number it would lose its leading zeros")
+        raise ValueError(
+            "the server code must be text such as '0042', not a number: YAML reads 0042 without quotes as 34"
+        )
     code = value.strip()
     if not code:
         raise ValueError("the server code is empty: give the digits after 'wv' of the operation's address")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.cli.cli_config import Arg
 
 if TYPE_CHECKING:
+    from airflow.models.connection import Connection
     from sqlalchemy.orm import Session
 
     from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
@@ -59,8 +60,8 @@ def hook_of(conn_id: str) -> WolkvoxHook:
     return hook
 
 
-def token_of(conn_id: str) -> str | None:
-    """Return the token that a task would get for a connection, wherever it is kept; None if there is none.
+def connection_of(conn_id: str) -> Connection | None:
+    """Return the connection that a task would get, wherever it is kept; None if there is none that can be read.
 
     :param conn_id: the connection's id
     """
@@ -68,7 +69,18 @@ def token_of(conn_id: str) -> str | None:
 
     try:
         # Looks where a task's hook does, in the same order: secrets backends, environment, database.
-        return (Connection.get_connection_from_secrets(conn_id).password or "").strip() or None
+        connection = Connection.get_connection_from_secrets(conn_id)
+        # Decrypted here, which may fail.
+        connection.password  # noqa: B018
     except Exception:
         # "Not found", and "cannot be decrypted", have other classes in other versions and backends.
         return None
+    return connection
+
+
+def token_in(connection: Connection | None) -> str | None:
+    """Return a connection's token; None if there is none.
+
+    :param connection: the connection, None for one that was not found
+    """
+    return ((connection.password if connection else None) or "").strip() or None

@@ -67,7 +67,7 @@ class WolkvoxHook(BaseHook):
 
             connection = self.connection
             for value, label in ((connection.host, "Server code"), (connection.password, "Token")):
-                if not value or not value.strip():
+                if not value or not str(value).strip():
                     raise ValueError(
                         f"Connection {self.wolkvox_conn_id!r}: the field '{label}' is empty. No request was made."
                     )
@@ -82,7 +82,19 @@ class WolkvoxHook(BaseHook):
                 raise ValueError(f"Connection {self.wolkvox_conn_id!r}: {wrong}. No request was made.") from None
             if self._stopped:
                 self._client.stop()
+            self._warn_of_lost_zeros(connection.host)
         return self._client
+
+    def _warn_of_lost_zeros(self, host: str) -> None:
+        from airflow_provider_wolkvox.api.arguments import SERVER_CODE_DIGITS, server_code
+
+        if len(code := server_code(host)) < SERVER_CODE_DIGITS:
+            self.log.warning(
+                "Connection %r: the server code %r has fewer than four digits. YAML reads 0042 without quotes as 34: "
+                "quote it.",
+                self.wolkvox_conn_id,
+                code,
+            )
 
     def extra(self, name: str) -> Any:
         """Return one of the connection's extras; None if it is absent or was left blank in the form.

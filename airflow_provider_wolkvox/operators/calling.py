@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -38,9 +37,6 @@ OnUnknown = Literal["fail", "look_up"]
 OutsideHours = Literal["wait", "skip", "fail"]
 
 _OPTIONS = {"on_unknown": get_args(OnUnknown), "outside_hours": get_args(OutsideHours)}
-
-STOP_SWITCH = "wolkvox_stop"
-"""The Airflow Variable that ends all calling."""
 
 
 class CallingOperator(OnceOperator):
@@ -125,8 +121,8 @@ class CallingOperator(OnceOperator):
             return None
 
     def switched_off(self) -> str | None:
-        """Return why nobody is to be called at all, None if that is not so; see `why_stopped`."""
-        return why_stopped(self.wolkvox_conn_id)
+        """Return why the stop switch lets this task make no call now, None if it may; log each change of its state."""
+        return self.stop_watch.why_stopped(self.wolkvox_conn_id)
 
 
 class SingleCallOperator(CallingOperator):
@@ -271,25 +267,3 @@ class SingleCallOperator(CallingOperator):
             self.log.info("The %s waits: %s.", self.words.request, why)
             pause_until(opens)
         self.fail(self.not_made(why))
-
-
-def why_stopped(wolkvox_conn_id: str) -> str | None:
-    """Return why nobody is to be called at all, None if that is not so.
-
-    The Airflow Variable `wolkvox_stop` ends all calling: any true value for every connection, or a connection's id, or
-    several of them.
-
-    :param wolkvox_conn_id: the connection that would be used
-    """
-    from airflow.providers.common.compat.sdk import Variable
-
-    try:
-        value = Variable.get(STOP_SWITCH, None)
-    except KeyError:
-        return None
-    said = str(value or "").strip()
-    if said.lower() in ("", "false", "0", "no", "off", "none"):
-        return None
-    if said.lower() in ("true", "1", "yes", "on") or wolkvox_conn_id in re.split(r"[\s,;]+", said):
-        return f"the Variable {STOP_SWITCH} is {said!r}"
-    return None

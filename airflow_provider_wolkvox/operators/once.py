@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Protocol
 
 from airflow.exceptions import AirflowRescheduleException
@@ -23,6 +24,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_wolkvox.calling.lateness import instant, too_late
 from airflow_provider_wolkvox.hooks.wolkvox import UsesHook
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane
+from airflow_provider_wolkvox.stop_switch import StopWatch
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -174,6 +176,11 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
             f"{_sentence(self.words.perhaps)} This task does not {self.words.again} again on its own. "
             f"{_sentence(self.words.look)}" + (f" {self.release(context)}." if ledger.remembers else "")
         )
+
+    @cached_property
+    def stop_watch(self) -> StopWatch:
+        """Looks at the stop switch, for requests that ring a phone."""
+        return StopWatch(self.log)
 
     def not_made(self, why: str) -> str:
         """Return the words for a request that was not made.

@@ -12,7 +12,6 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_wolkvox.calling.lateness import instant
 from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION, validate_calling_hours
 from airflow_provider_wolkvox.lane import require_lane
-from airflow_provider_wolkvox.operators.calling import why_stopped
 from airflow_provider_wolkvox.operators.once import OnceOperator, Request, Words, validate_literals
 from airflow_provider_wolkvox.operators.repeatable import RepeatableOperator
 
@@ -226,7 +225,7 @@ class ScheduleRecallOperator(AtInstant, OnceOperator):
     def require_allowed(self, ledger: Ledger, context: Context) -> None:
         """Refuse a recall that comes too late, one to an instant that cannot be, and any while calling is stopped."""
         super().require_allowed(ledger, context)
-        stopped, why_not = why_stopped(self.wolkvox_conn_id), self.why_not()
+        stopped, why_not = self.stop_watch.why_stopped(self.wolkvox_conn_id), self.why_not()
         if stopped:
             ledger.not_sent(stopped)
             self.fail(f"{self.not_made(stopped)} Clear the task once calling goes on.")

@@ -186,7 +186,10 @@ def test_the_stop_switch_ends_all_calling_within_a_call(simulator, wolkvox_conne
 
 
 @pytest.mark.parametrize("value", ["false", "0", "", "another_connection"])
-def test_a_stop_switch_that_is_off_or_anothers_stops_nobody(simulator, wolkvox_connection, server, value):
+def test_a_stop_switch_that_is_off_or_anothers_stops_nobody(
+    simulator, wolkvox_connection, set_connection, server, value
+):
+    set_connection("another_connection")
     server.variables["wolkvox_stop"] = value
     assert run_try(batch(), server).state == "success"
     assert simulator.rings == ALL_ONCE

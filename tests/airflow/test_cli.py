@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import indent
 
@@ -46,8 +47,11 @@ def database(parser, monkeypatch):
     """Airflow's database as `airflow db migrate` leaves it: no connection, no DAG, the default pool only."""
     from airflow.models import DagModel, Pool
     from airflow.models.connection import Connection
+    from airflow.models.dagrun import DagRun
     from airflow.models.errors import ParseImportError
     from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.variable import Variable
     from airflow.utils.session import create_session
     from capabilities import DAG_VERSIONS
     from sqlalchemy import delete, update
@@ -58,8 +62,9 @@ def database(parser, monkeypatch):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     with create_session() as session:
-        for model in (SerializedDagModel, *DAG_VERSIONS, DagModel, ParseImportError, Connection):
+        for model in (TaskInstance, DagRun, SerializedDagModel, *DAG_VERSIONS, DagModel, ParseImportError, Connection):
             session.execute(delete(model))
+        session.execute(delete(Variable))
         session.execute(delete(Pool).where(Pool.pool != "default_pool"))
         session.execute(update(Pool).where(Pool.pool == "default_pool").values(slots=128))
     return create_session
@@ -102,13 +107,19 @@ def sync(airflow):
 
 @pytest.fixture
 def check(airflow):
-    """Run `airflow wolkvox check`; return subject -> finding, and check that the exit status fits."""
+    """Run `airflow wolkvox check`; return subject -> finding, and check that the exit status fits.
+
+    The first two rows, how much it looked at and the stop switch, stand apart.
+    """
 
     def run(*arguments: str) -> dict[str, str]:
         status, out = airflow("wolkvox", "check", "-o", "json", *arguments)
         rows = json.loads(out)
         assert status == int(any(row["finding"] != "ok" for row in rows))
         assert all(bool(row["remedy"]) == (row["finding"] != "ok") for row in rows)
+        looked_at, switch, *rows = rows
+        run.looked_at = (looked_at["subject"], looked_at["finding"])
+        run.switch = (switch["subject"], switch["finding"])
         run.remedies = {row["subject"]: row["remedy"] for row in rows}
         return {row["subject"]: row["finding"] for row in rows}
 
@@ -174,6 +185,7 @@ def add_dag(airflow):
     return add
 
 
+BASH = f"from {BASH_OPERATORS_MODULE} import BashOperator\n"
 PLAIN = "AuxCallOperator(task_id='plain', **CALL)"
 MAPPED = "AuxCallOperator.partial(task_id='mapped').expand_kwargs([CALL])"
 
@@ -302,11 +314,21 @@ def spoil_password(database):
 # check
 
 
-def test_nothing_at_all_is_no_finding(airflow):
-    status, out = airflow("wolkvox", "check")
+def test_nothing_at_all_is_not_ok(check):
+    assert check() == {}
+    assert check.looked_at == ("looked at 0 tasks of this provider in 0 of 0 DAGs", "no task was checked")
 
-    assert status == 0
-    assert "No wolkvox connection in the database and no task of ours in any DAG" in out
+
+def test_check_says_how_much_it_looked_at(sync, check, store_connection, add_dag):
+    store_connection()
+    add_dag(f"{PLAIN}\n{MAPPED}", "one")
+    add_dag(PLAIN, "two")
+    add_dag("BashOperator(task_id='bash', bash_command='true')", "three", before=BASH)
+    sync()
+
+    check()
+
+    assert check.looked_at == ("looked at 3 tasks of this provider in 2 of 3 DAGs", "ok")
 
 
 def test_all_is_well_after_sync_pools(sync, check, store_connection, add_dag):
@@ -631,6 +653,128 @@ def test_an_operator_of_others_that_expands_over_connections_does_not_end_it(che
     assert isinstance(check(), dict)
 
 
+def test_a_task_mapped_over_each_agent_with_each_customer_is_found(check, store_connection, set_pool, add_dag):
+    store_connection()
+    set_pool("wolkvox_default")
+    # As an author would slip by what the operator itself refuses.
+    add_dag(
+        "mapped = AuxCallOperator.partial(task_id='crossed')\n"
+        "type(mapped).expand(mapped, agent_id=['10001', '10002'], customer_phone=[CALL['customer_phone']])\n"
+        "one = AuxCallOperator.partial(task_id='one', agent_id='10001')\n"
+        "one.expand(customer_phone=[CALL['customer_phone']])"
+    )
+
+    found = check()
+
+    assert "rings each customer once for each agent" in found["task callbacks.crossed"]
+    assert "expand_kwargs" in check.remedies["task callbacks.crossed"]
+    assert found["task callbacks.one"] == "ok"
+
+
+# check: what ran elsewhere
+
+
+@pytest.fixture
+def add_task_instance(database):
+    """Give a task an instance, as the scheduler would: in whatever pool a cluster policy chose."""
+
+    def add(task_id: str, pool: str, state: str, started: datetime | None, run: str = "r1") -> None:
+        from airflow.models.dagrun import DagRun
+        from airflow.models.serialized_dag import SerializedDagModel
+        from airflow.models.taskinstance import TaskInstance
+        from sqlalchemy import select
+
+        with database() as session:
+            dag = SerializedDagModel.get_dag("callbacks", session=session)
+            known = {} if HAS_TASK_SDK else {"execution_date": datetime(2026, 1, 1, tzinfo=UTC)}
+            if session.scalars(select(DagRun).where(DagRun.run_id == run)).one_or_none() is None:
+                session.add(DagRun(dag_id="callbacks", run_id=run, run_type="manual", state="running", **known))
+                session.flush()
+            version = {}
+            if HAS_TASK_SDK:
+                from airflow.models.dag_version import DagVersion
+
+                version = {"dag_version_id": DagVersion.get_latest_version("callbacks", session=session).id}
+            ti = TaskInstance(dag.get_task(task_id), run_id=run, state=state, **version)
+            ti.pool, ti.start_date = pool, started
+            session.add(ti)
+
+    return add
+
+
+def test_a_task_instance_that_ran_in_another_pool_is_found(
+    check, store_connection, set_pool, add_dag, add_task_instance
+):
+    now = datetime.now(UTC)
+    store_connection()
+    set_pool("wolkvox_default")
+    add_dag(f"{PLAIN}\nAuxCallOperator(task_id='waiting', **CALL)\nAuxCallOperator(task_id='right', **CALL)")
+    add_task_instance("plain", "default_pool", "success", now - timedelta(hours=20))
+    add_task_instance("plain", "default_pool", "success", now - timedelta(hours=30), run="r0")
+    add_task_instance("waiting", "default_pool", "queued", None)
+    add_task_instance("right", "wolkvox_default", "success", now)
+
+    found = check()
+
+    assert {subject: finding for subject, finding in found.items() if finding != "ok"} == {
+        f"task callbacks.{task}: its runs of the last day": "1 in pool default_pool instead of wolkvox_default: "
+        "the token may have been used by several requests at once"
+        for task in ("plain", "waiting")
+    }
+
+
+# check: the stop switch
+
+
+@pytest.fixture
+def set_switch(database):
+    def set_(value: str) -> None:
+        from airflow.models.variable import Variable
+
+        with database() as session:
+            Variable.set("wolkvox_stop", value, session=session)
+
+    return set_
+
+
+def test_check_shows_that_the_stop_switch_is_not_set(check):
+    check()
+    assert check.switch == ("stop switch wolkvox_stop: not set", "ok")
+
+
+@pytest.mark.parametrize(
+    ("value", "told", "finding"),
+    [
+        ("off", "off ('off')", "ok"),
+        ("true", "set ('true')", "stops all calling"),
+        ("another", "set ('another')", "ok"),
+        ("another|wolkvox_default", "set ('another|wolkvox_default')", "stops calling with wolkvox_default"),
+        ("anohter", "set ('anohter')", "stops all calling, since 'anohter' is no connection"),
+    ],
+)
+def test_check_shows_what_the_stop_switch_does(
+    check, store_connection, set_connection, set_switch, value, told, finding
+):
+    store_connection()
+    set_connection("another")
+    set_switch(value)
+    check()
+    assert check.switch == (f"stop switch wolkvox_stop: {told}", finding)
+
+
+# check: server codes
+
+
+@pytest.mark.parametrize("host", ["34", "wv34", "042"])
+def test_a_server_code_that_lost_its_zeros_is_found(check, store_connection, set_pool, host):
+    store_connection(host=host)
+    set_pool("wolkvox_default")
+    code = host.removeprefix("wv")
+    assert check()["connection wolkvox_default, server code"] == (
+        f"{code!r} has fewer than four digits: YAML reads 0042 without quotes as 34"
+    )
+
+
 # Forms of output
 
 
@@ -644,9 +788,8 @@ def test_a_finding_is_shown_in_each_form(airflow, store_connection, output):
     assert "airflow wolkvox sync-pools --conn-id wolkvox_default" in out
 
 
-@pytest.mark.parametrize("command", ["sync-pools", "check"])
-def test_nothing_is_an_empty_list_in_json(airflow, command):
-    status, out = airflow("wolkvox", command, "-o", "json")
+def test_nothing_is_an_empty_list_in_json(airflow):
+    status, out = airflow("wolkvox", "sync-pools", "-o", "json")
     assert status == 0
     assert json.loads(out) == []
 
@@ -677,8 +820,9 @@ def program(request):
     return lambda *arguments, **variables: run_program(*request.param, *arguments, **variables)
 
 
-def test_both_programs_make_and_check_pools(program, store_connection, pools):
+def test_both_programs_make_and_check_pools(program, store_connection, pools, add_dag):
     store_connection()
+    add_dag(PLAIN)
 
     before = program("check")
     assert before.returncode == 1
