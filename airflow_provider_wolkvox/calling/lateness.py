@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+
+# As messages and tables show an instant: `2026-11-22 23:00:00 UTC`, `2026-11-22 18:00:00 -05`.
+_BEFORE_ZONE = re.compile(r"\s+(?=(?:UTC|[+-][\d:]{2,6})$)")
 
 
 def instant(value: datetime | str, name: str) -> datetime:
-    """Return an instant from an aware datetime or its ISO 8601 text.
+    """Return an instant from an aware datetime or its text.
 
-    :param value: the one or the other
+    :param value: the one or the other; the text in ISO 8601, or as this provider prints it (`2026-11-22 23:00:00 UTC`)
     :param name: the argument's name, for the message
     :raises ValueError: it is no instant, or has no time zone
     """
     if isinstance(value, str):
         try:
-            value = datetime.fromisoformat(value.strip())
+            value = datetime.fromisoformat(_BEFORE_ZONE.sub("", value.strip()).replace("UTC", "+00:00"))
         except ValueError:
             raise ValueError(f"{name}={value!r} is no instant such as '2026-11-22 18:00:00-05:00'") from None
     if not isinstance(value, datetime) or value.tzinfo is None or value.utcoffset() is None:

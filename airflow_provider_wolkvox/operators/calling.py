@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -37,6 +38,14 @@ OnUnknown = Literal["fail", "look_up"]
 OutsideHours = Literal["wait", "skip", "fail"]
 
 _OPTIONS = {"on_unknown": get_args(OnUnknown), "outside_hours": get_args(OutsideHours)}
+
+
+def _has_provider_commands() -> bool:
+    """Return whether `airflow` has the commands of providers: from 3.2 [src]."""
+    from airflow import __version__ as airflow_version
+    from packaging.version import Version
+
+    return Version(airflow_version) >= Version("3.2")
 
 
 class CallingOperator(OnceOperator):
@@ -119,6 +128,20 @@ class CallingOperator(OnceOperator):
         except (WolkvoxError, ValueError) as failure:
             self.log.warning("The reports could not be read: %s", failure)
             return None
+
+    def look_up_command(self, intent: Entry) -> str:
+        """Return the command that looks for the call in wolkvox's reports, as a sentence.
+
+        The number is masked wherever it is kept, so the person who looks fills it in.
+
+        :param intent: what the ledger knows of the call
+        """
+        program = "airflow wolkvox" if _has_provider_commands() else "python -m airflow_provider_wolkvox"
+        return (
+            f" `{program} look-up --conn-id {shlex.quote(self.wolkvox_conn_id)} --agent {shlex.quote(intent.agent_id)} "
+            f"--around '{intent.at:%Y-%m-%d %H:%M:%S} UTC' --phone NUMBER`, where NUMBER is the customer's "
+            f"({intent.phone})."
+        )
 
     def switched_off(self) -> str | None:
         """Return why the stop switch lets this task make no call now, None if it may; log each change of its state."""

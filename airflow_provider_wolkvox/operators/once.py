@@ -7,6 +7,7 @@ records and each batch of an upload.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -174,8 +175,16 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         self.fail(
             f"The outcome of this {self.words.request} is unknown: {intent}. "
             f"{_sentence(self.words.perhaps)} This task does not {self.words.again} again on its own. "
-            f"{_sentence(self.words.look)}" + (f" {self.release(context)}." if ledger.remembers else "")
+            f"{_sentence(self.words.look)}{self.look_up_command(intent)}"
+            + (f" {self.settle(context)}. {self.release(context)}." if ledger.remembers else "")
         )
+
+    def look_up_command(self, intent: Entry) -> str:
+        """Return the command that looks for the request in wolkvox's reports, as a sentence; empty if there is none.
+
+        :param intent: what the ledger knows of it
+        """
+        return ""
 
     @cached_property
     def stop_watch(self) -> StopWatch:
@@ -305,10 +314,13 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
 
     def release(self, context: Context) -> str:
         """Return how a person has the request made once more."""
-        ti = context["ti"]
-        task = f"{ti.dag_id} {ti.run_id} {ti.task_id}" + ("" if ti.map_index in (None, -1) else f" {ti.map_index}")
-        command = f"airflow wolkvox release {task} --yes"
+        command = f"airflow wolkvox release {_task_of(context)} --yes"
         return f"To {self.words.again} on purpose, and only then: `{command}`, then clear the task"
+
+    def settle(self, context: Context) -> str:
+        """Return how a person records what came of a request whose outcome is unknown."""
+        command = f"airflow wolkvox settle {_task_of(context)}"
+        return f"Once you know what came of it: `{command} --conn-id ID` or `{command} --not-made`, then clear the task"
 
 
 def why_too_late(
@@ -389,6 +401,13 @@ def _state_of(ti: Any) -> str | None:
     # where a task was cleared and scheduled again: that later try refuses to call.
     state: str | None = "running" if ti.state == "scheduled" else ti.state
     return state
+
+
+def _task_of(context: Context) -> str:
+    """Return what names a task instance to a command."""
+    ti = context["ti"]
+    names = [ti.dag_id, ti.run_id, ti.task_id, *(() if ti.map_index in (None, -1) else (ti.map_index,))]
+    return " ".join(shlex.quote(str(name)) for name in names)
 
 
 def due(context: Context) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -74,10 +75,21 @@ def test_the_predictive_call_is_shown_too_with_its_kind(look_up, rung):
     assert {row["kind"] for row in json.loads(out)} == {"out_pre", "outbound_ma"}
 
 
-def test_the_rows_stand_in_the_order_in_which_they_began(look_up, rung):
+def test_the_rows_of_a_call_stand_together_and_the_calls_in_the_order_in_which_they_began(look_up, rung):
     _, out, _ = look_up(output="json")
-    began = [row["began"] for row in json.loads(out)]
+    rows = json.loads(out)
+    together = [key for key, _ in itertools.groupby(row["conn_id"] for row in rows)]
+    assert len(together) == len(set(together)) == 2
+    began = [min(row["began"] for row in rows if row["conn_id"] == conn_id) for conn_id in together]
     assert began == sorted(began)
+
+
+def test_a_time_is_taken_as_it_is_printed(look_up, rung):
+    around = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    status, out, _ = look_up(around=around, output="json")
+    assert status == 0
+    began = next(row["began"] for row in json.loads(out) if row["conn_id"] == rung)
+    assert look_up(around=began)[0] == 0
     assert len(began) > 2
 
 
