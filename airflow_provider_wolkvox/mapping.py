@@ -14,7 +14,7 @@ try:
     from airflow.sdk.definitions._internal.expandinput import DictOfListsExpandInput, ListOfDictsExpandInput
     from airflow.sdk.definitions.mappedoperator import OperatorPartial
 except ImportError:  # Airflow 2.11
-    from airflow.models.expandinput import (  # type: ignore[no-redef]
+    from airflow.models.expandinput import (  # type: ignore[no-redef, attr-defined]
         DictOfListsExpandInput,
         ListOfDictsExpandInput,
     )
