@@ -17,12 +17,14 @@ from __future__ import annotations
 import inspect
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_wolkvox.task import WolkvoxTask, default_args_of
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -62,7 +64,7 @@ def is_pool_name(name: Any) -> bool:
     return isinstance(name, str) and _POOL_NAME.fullmatch(name) is not None
 
 
-class InLane:
+class InLane(WolkvoxTask):
     """Keeps an operator or a sensor in its token's lane, plain or mapped.
 
     To be named before Airflow's base class: `class AuxCallOperator(InLane, BaseOperator)`. The class
@@ -72,9 +74,6 @@ class InLane:
     :param mapped_lane: set by `partial`, for nobody else: the lane of the mapped task that this one is made from
     :raises ValueError: when the DAG is parsed: the lane cannot be one, or an argument would break it
     """
-
-    fields_of_one: ClassVar[Collection[str]] = ()
-    """The fields of which each request has one of its own, so that no two of them may be mapped over with `expand`."""
 
     if TYPE_CHECKING:
         template_fields: Sequence[str]
@@ -111,9 +110,7 @@ class InLane:
         :param task_id: the task's, and `kwargs` its other arguments: those that are the same for all that it maps to
         :raises ValueError: when the DAG is parsed: as for `lane`, or one of the arguments cannot be right
         """
-        from airflow_provider_wolkvox.mapping import partial_of
-
-        partial = partial_of(super().partial(task_id=task_id, **kwargs))  # type: ignore[misc]
+        partial = super().partial(task_id=task_id, **kwargs)
         conn_id = _argument("wolkvox_conn_id", kwargs, partial, _default_connection(cls))  # type: ignore[arg-type]
         name = lane(conn_id, kwargs.get("pool"))
         # Given here in full, so that `expand(wolkvox_conn_id=[...])`, several tokens through one
@@ -125,16 +122,14 @@ class InLane:
         _refuse_what_breaks_the_lane(
             task_id, partial.kwargs["pool_slots"], _argument("multiple_outputs", kwargs, partial, False)
         )
-        cls.validate({**_default_args(kwargs, partial), **kwargs})
         return partial
 
-    @classmethod
-    def validate(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse, while the DAG is parsed, arguments that cannot be right.
+    def begin(self, context: Context) -> None:
+        """Require, before anything is asked of wolkvox, what each task that uses the token needs.
 
-        :param arguments: a plain task's, all of them; a mapped task's, those given to `partial`
-        :raises ValueError: one that cannot be right
+        :raises AirflowFailException: the task is outside its lane
         """
+        require_lane(self, context)
 
 
 def require_lane(task: Any, context: Context) -> None:
@@ -169,16 +164,7 @@ def _default_connection(operator: type) -> Any:
 
 def _argument(name: str, kwargs: dict[str, Any], partial: Any, default: Any) -> Any:
     """Return what Airflow will pass for `name` when it unmaps the task: explicit, else from default_args."""
-    return {name: default, **_default_args(kwargs, partial), **kwargs}[name]
-
-
-def _default_args(kwargs: dict[str, Any], partial: Any) -> dict[str, Any]:
-    """Return the default_args of a mapped task, its own before its group's before its DAG's."""
-    sources = [getattr(partial.kwargs.get(owner), "default_args", None) for owner in ("dag", "task_group")]
-    found: dict[str, Any] = {}
-    for default_args in (*sources, kwargs.get("default_args")):
-        found |= default_args or {}
-    return found
+    return {name: default, **default_args_of(kwargs, partial), **kwargs}[name]
 
 
 def _refuse_what_breaks_the_lane(task_id: str, pool_slots: int, multiple_outputs: bool) -> None:

@@ -94,14 +94,21 @@ def only_data(expand_input: Any) -> Any:
 def only_arguments(operator_class: Any, expand_input: Any) -> Any:
     """Return the same for an operator, whose arguments are known.
 
-    :param operator_class: the operator that is mapped, an `InLane`
+    :param operator_class: the operator that is mapped, a `WolkvoxTask`
     :param expand_input: as for `only_data`
-    :raises ValueError: several of the fields that make one call are mapped over with `expand`
+    :raises ValueError: several of the fields that make one call are mapped over with `expand`, or one cannot be right
     """
+    given = expand_input.value
     if isinstance(expand_input, ListOfDictsExpandInput):
-        return ArgumentsOfDicts(expand_input.value)
-    validate_expanded(operator_class.fields_of_one, expand_input.value)
-    return ArgumentsOfLists(expand_input.value)
+        for arguments in given if isinstance(given, (list, tuple)) else ():
+            if isinstance(arguments, Mapping):
+                operator_class.validate(arguments)
+        return ArgumentsOfDicts(given)
+    validate_expanded(operator_class.fields_of_one, given)
+    for name, values in given.items():
+        for value in values if isinstance(values, (list, tuple)) else ():
+            operator_class.validate({name: value})
+    return ArgumentsOfLists(given)
 
 
 def validate_expanded(fields_of_one: Collection[str], mapped: Collection[str]) -> None:

@@ -20,9 +20,12 @@ def instant(value: datetime | str, name: str) -> datetime:
         try:
             value = datetime.fromisoformat(_BEFORE_ZONE.sub("", value.strip()).replace("UTC", "+00:00"))
         except ValueError:
-            raise ValueError(f"{name}={value!r} is no instant such as '2026-11-22 18:00:00-05:00'") from None
-    if not isinstance(value, datetime) or value.tzinfo is None or value.utcoffset() is None:
-        raise ValueError(f"{name}={str(value)!r} has no time zone: write one, such as '2026-11-22 18:00:00-05:00'")
+            # Not repeated: with swapped arguments it would be a customer's number.
+            raise ValueError(f"{name} is no instant such as '2026-11-22 18:00:00-05:00'") from None
+    if not isinstance(value, datetime):
+        raise ValueError(f"{name} must be a datetime or its ISO 8601 text, not {type(value).__name__}")
+    if value.tzinfo is None or value.utcoffset() is None:
+        raise ValueError(f"{name} has no time zone: write one, such as '2026-11-22 18:00:00-05:00'")
     return value
 
 

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
 _RETURNED = ("agent_id", "customer_phone")
 _LANE = ("wolkvox_conn_id", "pool", "mapped_lane")
-# In braces, as what is known only when the task runs.
-_BY_THE_FUNCTION = "{returned}"
+_BY_THE_FUNCTION = "(returned)"
 _WHAT_TO_RETURN = (
     "Return {'agent_id': ..., 'customer_phone': ...}, to which 'call_before' may be added, or the pair (agent_id, "
     "customer_phone); raise AirflowSkipException if nobody is to be called"
@@ -50,6 +49,15 @@ class WolkvoxCallDecoratedOperator(DecoratedOperator, AuxCallOperator):
         # Before 3.0 a mapped task is given all of its DAG's default_args, so maybe an agent too.
         kwargs |= dict.fromkeys(_RETURNED, _BY_THE_FUNCTION)
         super().__init__(python_callable=python_callable, **kwargs)
+
+    @classmethod
+    def validate(cls, arguments: Mapping[str, Any]) -> None:
+        """Reject what cannot be right; agent and number are known only once the function has returned them.
+
+        :param arguments: as for `Validated.validate`
+        :raises ValueError: an argument cannot be right
+        """
+        super().validate({name: value for name, value in arguments.items() if value is not _BY_THE_FUNCTION})
 
     def execute(self, context: Context) -> str:
         """Ask the function whom to call, and make the call unless it was made already."""
@@ -76,7 +84,8 @@ class WolkvoxCallDecoratedOperator(DecoratedOperator, AuxCallOperator):
                 f"to call. No call was made and no phone rang. {_WHAT_TO_RETURN}."
             )
         self.agent_id, self.customer_phone = (told[name] for name in _RETURNED)
-        self.call_before = told.get("call_before") or self.call_before
+        if "call_before" in told:
+            self.call_before, self._has_deadline = told["call_before"], True
 
 
 class _CallDecorator(_TaskDecorator):  # type: ignore[type-arg]

@@ -302,21 +302,6 @@ class UsesHook:
         self.hook.stop()
 
 
-def validate_calling_hours(given: Any) -> None:
-    """Refuse what cannot be calling hours, while the DAG is parsed.
-
-    :param given: as for `WolkvoxHook.calling_hours`
-    :raises ValueError: an unknown country, or no hours at all
-    """
-    if isinstance(given, str):
-        if given != OF_CONNECTION:
-            from airflow_provider_wolkvox.calling.countries import rule_for
-
-            rule_for(given, "collection")
-    elif given is not None and (isinstance(given, type) or not hasattr(given, "next_open")):
-        raise ValueError(f"calling_hours={given!r} is no CallingHours, country's code, None or {OF_CONNECTION!r}")
-
-
 def _form() -> dict[str, Any]:
     from airflow_provider_wolkvox.get_provider_info import get_provider_info
 

@@ -20,11 +20,12 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow.providers.common.compat.sdk import BaseNotifier
 
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID
+from airflow_provider_wolkvox.validation import Checks, Validated, choice, name
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import DAG, Context
@@ -45,7 +46,7 @@ class NobodyIsRung(Exception):
     """The on-call DAG was not asked for a run; the message says why, and what to do."""
 
 
-class WolkvoxCallNotifier(BaseNotifier):
+class WolkvoxCallNotifier(Validated, BaseNotifier):
     """Have an on-call person rung when a task fails: `on_failure_callback=WolkvoxCallNotifier()`.
 
     It needs a DAG that rings the person, which `on_call_dag` makes. Each failed try of a task is one intended
@@ -63,13 +64,13 @@ class WolkvoxCallNotifier(BaseNotifier):
     """
 
     template_fields: Sequence[str] = ("on_call_dag_id",)
+    checks: ClassVar[Checks] = {"on_call_dag_id": name, "once_per": choice(*get_args(OncePer))}
 
     def __init__(self, *, on_call_dag_id: str = ON_CALL_DAG, once_per: OncePer = "failure") -> None:
         super().__init__()
-        if once_per not in get_args(OncePer):
-            raise ValueError(f"once_per={once_per!r} is none of {', '.join(map(repr, get_args(OncePer)))}")
         self.on_call_dag_id = on_call_dag_id
         self.once_per = once_per
+        self.validate(vars(self))
 
     def __call__(self, *args: Any) -> None:
         """Have the person rung; what goes wrong is logged."""

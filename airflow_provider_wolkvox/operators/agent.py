@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_wolkvox.lane import require_lane
-from airflow_provider_wolkvox.operators.once import OnceOperator, Request, Words, validate_literals
+from airflow_provider_wolkvox.operators.once import OnceOperator, Request, Words
 from airflow_provider_wolkvox.operators.repeatable import RepeatableOperator
+from airflow_provider_wolkvox.validation import Check, Checks, agent, identifier, optional, status, switch, text
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -36,6 +35,7 @@ class AgentStatusOperator(RepeatableOperator):
     """
 
     template_fields: Sequence[str] = ("agent_id", "status", "wolkvox_conn_id")
+    checks: ClassVar[Checks] = {"agent_id": agent, "status": status}
     ui_color = "#e7f3ec"
 
     def __init__(
@@ -50,14 +50,6 @@ class AgentStatusOperator(RepeatableOperator):
         self.agent_id = agent_id
         self.status = status
         self.validate(vars(self))
-
-    @classmethod
-    def validate(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse literals that cannot be right."""
-        from airflow_provider_wolkvox.api.arguments import agent_id, status
-
-        super().validate(arguments)
-        validate_literals(arguments, {"agent_id": agent_id, "status": status})
 
     def ask(self, before_sending: Callable[[], None]) -> str:
         """Set the state."""
@@ -81,6 +73,7 @@ class HangUpOperator(OnceOperator):
     """
 
     template_fields: Sequence[str] = ("agent_id", "wolkvox_conn_id")
+    checks: ClassVar[Checks] = {"agent_id": agent}
     ui_color = "#e7f3ec"
 
     words = Words(
@@ -103,17 +96,9 @@ class HangUpOperator(OnceOperator):
         self.agent_id = agent_id
         self.validate(vars(self))
 
-    @classmethod
-    def validate(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse an `agent_id` that cannot be right."""
-        from airflow_provider_wolkvox.api.arguments import agent_id
-
-        super().validate(arguments)
-        validate_literals(arguments, {"agent_id": agent_id})
-
     def execute(self, context: Context) -> None:
         """Hang up, unless that was done already."""
-        require_lane(self, context)
+        self.begin(context)
 
         def send(**around: Any) -> dict[str, str]:
             self.hook.get_conn().hang(self.agent_id, **around)
@@ -146,6 +131,7 @@ class CallDispositionOperator(OnceOperator):
 
     template_fields: Sequence[str] = ("agent_id", "cod_act", "cod_act_2", "comments", "wolkvox_conn_id")
     fields_of_one = ("agent_id", "cod_act", "cod_act_2", "comments", "call_before")
+    checks: ClassVar[Checks] = {"agent_id": agent, "cod_act": identifier, "comments": optional(text), "hang_up": switch}
     ui_color = "#e7f3ec"
 
     words = Words(
@@ -177,27 +163,17 @@ class CallDispositionOperator(OnceOperator):
         self.validate(vars(self))
 
     @classmethod
-    def validate(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse literals that cannot be right."""
-        from airflow_provider_wolkvox.api.arguments import agent_id, identifier, optional
+    def all_checks(cls, arguments: Mapping[str, Any]) -> dict[str, Check]:
+        """Return the checks; only with `hang_up` the second disposition may be left out.
 
-        super().validate(arguments)
-        if not isinstance(arguments.get("hang_up", False), bool):
-            raise ValueError(f"hang_up={arguments['hang_up']!r} is neither True nor False")
-        second = optional if arguments.get("hang_up") else identifier
-        validate_literals(
-            arguments,
-            {
-                "agent_id": agent_id,
-                "cod_act": partial(identifier, name="cod_act"),
-                "cod_act_2": partial(second, name="cod_act_2"),
-                "comments": partial(optional, name="comments"),
-            },
-        )
+        :param arguments: as for `Validated.all_checks`
+        """
+        second = text if arguments.get("hang_up") is True else identifier
+        return super().all_checks(arguments) | {"cod_act_2": second}
 
     def execute(self, context: Context) -> str:
         """Give the disposition, unless that was done already."""
-        require_lane(self, context)
+        self.begin(context)
 
         def send(**around: Any) -> dict[str, str]:
             wolkvox = self.hook.get_conn()

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
@@ -15,10 +15,20 @@ from airflow_provider_wolkvox.assets import own_assets, server_uri, tell
 from airflow_provider_wolkvox.batch import Agent, Batch, Call, Flag, Limits, Made, Outcome, PutOff, Stop, in_words
 from airflow_provider_wolkvox.calling.lateness import instant
 from airflow_provider_wolkvox.calling.phone import same_customer_key
-from airflow_provider_wolkvox.lane import require_lane
 from airflow_provider_wolkvox.ledger import BatchLedger, State, may_have_forgotten
 from airflow_provider_wolkvox.operators.calling import CallingOperator
-from airflow_provider_wolkvox.operators.once import can_pause, pause_until, require_timedelta, why_too_late
+from airflow_provider_wolkvox.operators.once import can_pause, pause_until, why_too_late
+from airflow_provider_wolkvox.validation import (
+    Checks,
+    choices,
+    length,
+    length_or_none_at_all,
+    optional,
+    path,
+    rows,
+    switch,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset, Context
@@ -77,6 +87,19 @@ class AuxCallBatchOperator(CallingOperator):
     """
 
     template_fields: Sequence[str] = ("calls", "wolkvox_conn_id", "call_before", "results_path", "report_path")
+    checks: ClassVar[Checks] = {
+        "calls": rows,
+        "wait_for_agents": switch,
+        "agent_poll_interval": length,
+        "agent_timeout": length,
+        "pace": length_or_none_at_all,
+        "max_calls": optional(whole_number()),
+        "max_duration": optional(length),
+        "stop_on": choices(Made.REFUSED.value, Made.UNKNOWN.value),
+        "max_unknown": optional(whole_number()),
+        "results_path": optional(path),
+        "report_path": optional(path),
+    }
     ui_color = "#e7f3ec"
 
     def __init__(
@@ -110,34 +133,11 @@ class AuxCallBatchOperator(CallingOperator):
         self.validate(vars(self))
         self._stopped = Flag()
 
-    @classmethod
-    def validate(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse options that cannot be right.
-
-        :param arguments: as for `InLane.validate`
-        :raises ValueError: one cannot be right
-        """
-        super().validate(arguments)
-        for name in ("agent_poll_interval", "agent_timeout", "pace", "max_duration"):
-            length = arguments.get(name)
-            if length is not None:
-                require_timedelta(length, name)
-                if length < timedelta(0) or (not length and name != "pace"):
-                    raise ValueError(f"{name}={length!r} is not more than nothing")
-        for name in ("max_calls", "max_unknown"):
-            number = arguments.get(name)
-            if number is not None and (not isinstance(number, int) or number < 1):
-                raise ValueError(f"{name}={number!r} is no number from 1 up")
-        wrong = set(arguments.get("stop_on", ())) - {Made.REFUSED.value, Made.UNKNOWN.value}
-        if wrong:
-            raise ValueError(
-                f"stop_on holds {', '.join(map(repr, sorted(wrong)))}; it may hold 'refused' and 'unknown'"
-            )
-
     def execute(self, context: Context) -> list[dict[str, Any]] | str:
         """Make the calls that are still to be made, tell what became of all, and return it."""
-        require_lane(self, context)
+        self.begin(context)
         with self.hook.failing(repeatable=False):
+            self.validate_rendered()
             calls, skipped = self._checked(datetime.now(UTC))
             # A connection that cannot be right is no call's fault.
             self.hook.get_conn()

@@ -6,14 +6,15 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wolkvox.calling.lateness import instant
 from airflow_provider_wolkvox.hooks.wolkvox import UsesHook
-from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane, require_lane
+from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane
 from airflow_provider_wolkvox.operators.once import due
+from airflow_provider_wolkvox.validation import Checks, campaign, instant_or_length, optional, path, rules, switch
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -60,6 +61,15 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("campaign_id", "since", "until", "plan_path", "wolkvox_conn_id")
+    checks: ClassVar[Checks] = {
+        "campaign_id": campaign,
+        "since": instant_or_length,
+        "until": optional(instant),
+        "rules": optional(rules),
+        "do_not_call": switch,
+        "prefix_in_reports": switch,
+        "plan_path": optional(path),
+    }
     ui_color = "#e7eef3"
 
     chosen: int | None = None
@@ -86,15 +96,13 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
         self.do_not_call = do_not_call
         self.prefix_in_reports = prefix_in_reports
         self.plan_path = plan_path
-        for name in ("since", "until"):
-            value = getattr(self, name)
-            if isinstance(value, datetime) or (isinstance(value, str) and "{" not in value):
-                instant(value, name)
+        self.validate(vars(self))
 
     def execute(self, context: Context) -> list[dict[str, str]]:
         """Read, choose, log, write the plan, and return the callbacks."""
-        require_lane(self, context)
+        self.begin(context)
         with self.hook.failing(repeatable=True):
+            self.validate_rendered()
             plan = self._plan(datetime.now(UTC), context)
         counts = {reason.value: count for reason, count in plan.counts.items()}
         self.chosen = len(plan.callbacks)
@@ -130,7 +138,7 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
             self.hook.get_conn(),
             self.campaign_id,
             self._since(context),
-            instant(self.until, "until") if self.until else now,
+            instant(self.until, "until") if self.until is not None else now,
             self.rules or Rules(),
             now,
             do_not_call=self.do_not_call,

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import shlex
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_provider_wolkvox.calling.lateness import instant
-from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION, validate_calling_hours
-from airflow_provider_wolkvox.lane import require_lane
+from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION
 from airflow_provider_wolkvox.links import WolkvoxManagerLink
 from airflow_provider_wolkvox.operators.once import (
     OnceOperator,
@@ -21,9 +19,16 @@ from airflow_provider_wolkvox.operators.once import (
     Words,
     can_pause,
     pause_until,
-    require_timedelta,
-    validate_literals,
     why_too_late,
+)
+from airflow_provider_wolkvox.validation import (
+    Checks,
+    agent,
+    calling_hours,
+    choice,
+    length_or_none_at_all,
+    phone,
+    switch,
 )
 
 if TYPE_CHECKING:
@@ -36,8 +41,6 @@ if TYPE_CHECKING:
 
 OnUnknown = Literal["fail", "look_up"]
 OutsideHours = Literal["wait", "skip", "fail"]
-
-_OPTIONS = {"on_unknown": get_args(OnUnknown), "outside_hours": get_args(OutsideHours)}
 
 
 def _has_provider_commands() -> bool:
@@ -64,6 +67,13 @@ class CallingOperator(OnceOperator):
     # The vendor recommends at most one request for reports every five minutes [doc].
     look_up_every: ClassVar[timedelta] = timedelta(minutes=5)
 
+    checks: ClassVar[Checks] = {
+        "calling_hours": calling_hours,
+        "outside_hours": choice(*get_args(OutsideHours)),
+        "phone_zones": switch,
+        "on_unknown": choice(*get_args(OnUnknown)),
+        "look_up_timeout": length_or_none_at_all,
+    }
     words = Words(
         request="call",
         for_whom="customer",
@@ -89,23 +99,7 @@ class CallingOperator(OnceOperator):
         self.phone_zones = phone_zones
         self.on_unknown = on_unknown
         self.look_up_timeout = look_up_timeout
-
-    @classmethod
-    def validate(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse options that cannot be right.
-
-        :param arguments: as for `InLane.validate`
-        :raises ValueError: one cannot be right
-        """
-        super().validate(arguments)
-        for name, options in _OPTIONS.items():
-            if arguments.get(name, options[0]) not in options:
-                raise ValueError(f"{name}={arguments[name]!r} is none of {', '.join(map(repr, options))}")
-        validate_calling_hours(arguments.get("calling_hours"))
-        if "look_up_timeout" in arguments:
-            require_timedelta(arguments["look_up_timeout"], "look_up_timeout")
-        if arguments.get("call_before") is not None:
-            validate_literals(arguments, {"call_before": lambda given: instant(given, "call_before")})
+        self.validate(vars(self))
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Tell OpenLineage of the calls, and of the callbacks behind them.
@@ -156,6 +150,7 @@ class SingleCallOperator(CallingOperator):
 
     template_fields: Sequence[str] = ("agent_id", "customer_phone", "wolkvox_conn_id", "call_before")
     fields_of_one = ("agent_id", "customer_phone", "call_before", "customer_id", "customer_name")
+    checks: ClassVar[Checks] = {"agent_id": agent, "customer_phone": phone}
     ui_color = "#e7f3ec"
 
     def __init__(self, *, agent_id: str | int, customer_phone: str | int, **kwargs: Any) -> None:
@@ -163,28 +158,6 @@ class SingleCallOperator(CallingOperator):
         self.agent_id = agent_id
         self.customer_phone = customer_phone
         self.validate(vars(self))
-
-    @classmethod
-    def validate(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse literals that cannot be right.
-
-        :param arguments: as for `InLane.validate`
-        :raises ValueError: one cannot be right
-        """
-        from airflow_provider_wolkvox.api.arguments import agent_id
-
-        super().validate(arguments)
-        validate_literals(arguments, {"agent_id": agent_id, "customer_phone": cls.number_check(arguments)})
-
-    @classmethod
-    def number_check(cls, arguments: Mapping[str, Any]) -> Callable[[Any], str]:
-        """Return what raises `ValueError` for a `customer_phone` that cannot be right.
-
-        :param arguments: as for `InLane.validate`; which number is right may hang on another of them
-        """
-        from airflow_provider_wolkvox.api.arguments import phone
-
-        return phone
 
     @property
     def shown_number(self) -> str:
@@ -200,7 +173,7 @@ class SingleCallOperator(CallingOperator):
 
     def execute(self, context: Context) -> str:
         """Make the call unless it was made already; push `conn_id` and return it."""
-        require_lane(self, context)
+        self.begin(context)
         conn_id = self.once(self._request(), context).conn_id
         self.made = 1
         if self.do_xcom_push:

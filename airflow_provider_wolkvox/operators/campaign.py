@@ -6,11 +6,21 @@ import csv
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from airflow_provider_wolkvox.lane import require_lane
 from airflow_provider_wolkvox.operators.once import OnceOperator, Request, Words
 from airflow_provider_wolkvox.operators.repeatable import RepeatableOperator
+from airflow_provider_wolkvox.validation import (
+    Checks,
+    campaign,
+    choice,
+    optional,
+    path,
+    rows,
+    switch,
+    whole_number,
+    words,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -42,6 +52,7 @@ class CampaignStartOperator(RepeatableOperator):
     """
 
     template_fields: Sequence[str] = ("campaign_id", "wolkvox_conn_id")
+    checks: ClassVar[Checks] = {"campaign_id": campaign}
     ui_color = "#e7f3ec"
 
     repeats_in_doubt = False
@@ -70,12 +81,14 @@ class CampaignStopOperator(RepeatableOperator):
     """
 
     template_fields: Sequence[str] = ("campaign_id", "wolkvox_conn_id")
+    checks: ClassVar[Checks] = {"campaign_id": campaign}
     ui_color = "#e7f3ec"
 
     def __init__(self, *, campaign_id: str | int, **kwargs: Any) -> None:
         # Whatever `default_args` say: a campaign that goes on for want of a young run rings people.
         super().__init__(max_age=None, **kwargs)
         self.campaign_id = campaign_id
+        self.validate(vars(self))
 
     def ask(self, before_sending: Callable[[], None]) -> str:
         """Stop the campaign."""
@@ -102,6 +115,11 @@ class CampaignRecallOperator(OnceOperator):
     """
 
     template_fields: Sequence[str] = ("campaign_id", "value", "wolkvox_conn_id")
+    checks: ClassVar[Checks] = {
+        "campaign_id": campaign,
+        "value": words,
+        "field": choice("Cod_Machine", "cod_rslt1", "cod_rslt2"),
+    }
     ui_color = "#e7f3ec"
 
     words = Words(
@@ -129,7 +147,7 @@ class CampaignRecallOperator(OnceOperator):
 
     def execute(self, context: Context) -> int:
         """Recall the records of each value, one request after the other."""
-        require_lane(self, context)
+        self.begin(context)
         affected = 0
         for number, value in enumerate(self._values()):
             entry = self.once(self._request(number, value), context)
@@ -181,6 +199,14 @@ class CampaignAddRecordsOperator(OnceOperator):
     """
 
     template_fields: Sequence[str] = ("campaign_id", "records", "records_path", "wolkvox_conn_id")
+    checks: ClassVar[Checks] = {
+        "campaign_id": campaign,
+        "records": optional(rows),
+        "records_path": optional(path),
+        "type_campaign": choice(*get_args(CampaignType)),
+        "start": switch,
+        "batch_size": whole_number(1, LARGEST_BATCH),
+    }
     ui_color = "#e7f3ec"
 
     words = Words(
@@ -214,21 +240,11 @@ class CampaignAddRecordsOperator(OnceOperator):
             raise ValueError("give either records or records_path")
         self.validate(vars(self))
 
-    @classmethod
-    def validate(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse options that cannot be right."""
-        super().validate(arguments)
-        type_campaign = arguments.get("type_campaign", "predictive")
-        if type_campaign not in get_args(CampaignType):
-            raise ValueError(f"type_campaign={type_campaign!r} is none of {', '.join(get_args(CampaignType))}")
-        batch_size = arguments.get("batch_size", LARGEST_BATCH)
-        if not 1 <= batch_size <= LARGEST_BATCH:
-            raise ValueError(f"batch_size={batch_size} is not between 1 and {LARGEST_BATCH}, wolkvox's limit")
-
     def execute(self, context: Context) -> dict[str, Any]:
         """Check all records, then send each batch that was not accepted yet."""
-        require_lane(self, context)
+        self.begin(context)
         with self.hook.failing(repeatable=False):
+            self.validate_rendered()
             records = list(self._checked())
         result: dict[str, Any] = {"sent": 0, "accepted": 0, "refused": 0, "errors": []}
         for number, first in enumerate(range(0, len(records), self.batch_size)):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_wolkvox.operators.calling import SingleCallOperator
-from airflow_provider_wolkvox.operators.once import validate_literals
+from airflow_provider_wolkvox.validation import Checks, optional, text
 
 if TYPE_CHECKING:
     from airflow_provider_wolkvox.api import AgentCall
@@ -31,24 +30,16 @@ class DialOperator(SingleCallOperator):
 
     template_fields: Sequence[str] = (*SingleCallOperator.template_fields, "customer_id", "customer_name")
 
+    checks: ClassVar[Checks] = {"customer_id": optional(text), "customer_name": optional(text)}
     api: ClassVar[str] = "dial"
 
     def __init__(
         self, *, customer_id: str | int | None = None, customer_name: str | None = None, **kwargs: Any
     ) -> None:
-        # First, since the base refuses what cannot be right.
+        super().__init__(**kwargs)
         self.customer_id = customer_id
         self.customer_name = customer_name
-        super().__init__(**kwargs)
-
-    @classmethod
-    def validate(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse literals that cannot be right."""
-        from airflow_provider_wolkvox.api.arguments import optional
-
-        super().validate(arguments)
-        for name in ("customer_id", "customer_name"):
-            validate_literals(arguments, {name: partial(optional, name=name)})
+        self.validate(vars(self))
 
     def ring(self, **around: Any) -> AgentCall:
         """Dial the number; see `WolkvoxClient.dial`."""

@@ -26,15 +26,13 @@ from airflow_provider_wolkvox.calling.lateness import instant, too_late
 from airflow_provider_wolkvox.hooks.wolkvox import UsesHook
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane
 from airflow_provider_wolkvox.stop_switch import StopWatch
+from airflow_provider_wolkvox.validation import Checks, length, optional, switch
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_wolkvox.api import NotSent, TokenBusy
     from airflow_provider_wolkvox.ledger import Entry, Ledger
-
-# What an author writes down; all else is Airflow's, and becomes something when the task runs.
-_LITERALS = (int, float, datetime)
 
 
 class Send(Protocol):
@@ -110,6 +108,13 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
 
     template_fields: Sequence[str] = ("wolkvox_conn_id",)
 
+    checks: ClassVar[Checks] = {
+        "max_age": optional(length),
+        "ledger_retention": optional(length),
+        "allow_second_try": switch,
+        "call_before": optional(instant),
+    }
+
     words: ClassVar[Words]
 
     def __init__(
@@ -127,18 +132,8 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         self.ledger_retention = ledger_retention
         self.allow_second_try = allow_second_try
         self.call_before = call_before
-
-    @classmethod
-    def validate(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse lengths of time that are none.
-
-        :param arguments: as for `InLane.validate`
-        :raises ValueError: one is no timedelta
-        """
-        super().validate(arguments)
-        for name in ("max_age", "ledger_retention"):
-            if arguments.get(name) is not None:
-                require_timedelta(arguments[name], name)
+        self._has_deadline = call_before is not None
+        self.validate(vars(self))
 
     def once(self, request: Request, context: Context) -> Entry:
         """Make a request unless it was made already, and return the ledger's entry of the accepted one.
@@ -160,10 +155,27 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         :param ledger: gets the reason
         :raises AirflowFailException: it must not be asked for in this run any more
         """
+        try:
+            self.validate_rendered()
+        except ValueError as wrong:
+            ledger.not_sent(str(wrong))
+            self.fail(self.not_made(str(wrong)))
         late = why_too_late(context, self.call_before, self.max_age)
         if late:
             ledger.not_sent(late)
             self.fail(f"{self.not_made(late)} Running the task again does not change that.")
+
+    def validate_rendered(self) -> None:
+        """Reject what cannot be right; a deadline that a template made empty is not taken for none.
+
+        :raises ValueError: an argument cannot be right
+        """
+        super().validate_rendered()
+        if self._has_deadline and self.call_before is None:
+            raise ValueError(
+                "call_before is empty: its template gave nothing. Only call_before=None in the DAG file means that "
+                "there is no deadline"
+            )
 
     def resolve(self, intent: Entry, ledger: Ledger, context: Context) -> Entry:
         """Return the entry of a request whose answer nobody saw, if what came of it can be found out.
@@ -335,39 +347,12 @@ def why_too_late(
     try:
         return too_late(
             at or datetime.now(UTC),
-            call_before=instant(call_before, "call_before") if call_before else None,
+            call_before=instant(call_before, "call_before") if call_before is not None else None,
             due=due(context),
             max_age=max_age,
         )
     except ValueError as wrong:
         return str(wrong)
-
-
-def require_timedelta(value: Any, name: str) -> None:
-    """Refuse what is no length of time.
-
-    :param value: an operator's argument
-    :param name: what the message calls it
-    :raises ValueError: it is none
-    """
-    if not isinstance(value, timedelta):
-        raise ValueError(f"{name}={value!r} is no timedelta")
-
-
-def validate_literals(arguments: Mapping[str, Any], checks: Mapping[str, Callable[[Any], Any]]) -> None:
-    """Refuse, while the DAG is parsed, arguments that cannot be right, as far as they are known by then.
-
-    What a template or another task's output will be is not known, nor what a mapped task leaves to `expand`.
-
-    :param arguments: as for `InLane.validate`
-    :param checks: by argument, what raises `ValueError` if one cannot be right
-    :raises ValueError: one cannot be right
-    """
-    for name, check in checks.items():
-        value = arguments.get(name, "{{ mapped }}")
-        known = "{" not in value if isinstance(value, str) else value is None or isinstance(value, _LITERALS)
-        if known:
-            check(value)
 
 
 def pause_until(at: datetime) -> NoReturn:

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wolkvox.calling.lateness import instant
-from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION, validate_calling_hours
-from airflow_provider_wolkvox.lane import require_lane
-from airflow_provider_wolkvox.operators.once import OnceOperator, Request, Words, validate_literals
+from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION
+from airflow_provider_wolkvox.operators.once import OnceOperator, Request, Words
 from airflow_provider_wolkvox.operators.repeatable import RepeatableOperator
+from airflow_provider_wolkvox.task import WolkvoxTask
+from airflow_provider_wolkvox.validation import (
+    Checks,
+    agent,
+    calling_hours,
+    campaign,
+    choice,
+    identifier,
+    optional,
+    phone,
+    switch,
+    text,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -25,7 +37,7 @@ if TYPE_CHECKING:
 RecallStyle = Literal["auto", "manual"]
 
 
-class OfRecall(BaseOperator):
+class OfRecall(WolkvoxTask, BaseOperator):
     """Says which recall a task is about; to be named before the class that says how it asks.
 
     :param agent_id: the agent's extension (templated)
@@ -38,6 +50,14 @@ class OfRecall(BaseOperator):
 
     template_fields: Sequence[str] = ("agent_id", "campaign_id", "customer_id", "customer_phone", "name_recall")
     fields_of_one: ClassVar[Collection[str]] = (*template_fields, "at", "call_before")
+    checks: ClassVar[Checks] = {
+        "agent_id": agent,
+        "campaign_id": campaign,
+        "customer_id": identifier,
+        "customer_phone": phone,
+        "recall_style": choice(*get_args(RecallStyle)),
+        "name_recall": optional(text),
+    }
     ui_color = "#e7f3ec"
 
     if TYPE_CHECKING:
@@ -63,31 +83,6 @@ class OfRecall(BaseOperator):
         self.recall_style = recall_style
         self.name_recall = name_recall
         self.validate(vars(self))
-
-    @classmethod
-    def validate(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse literals that cannot be right.
-
-        :param arguments: as for `InLane.validate`
-        :raises ValueError: one cannot be right
-        """
-        from airflow_provider_wolkvox.api.arguments import agent_id, campaign_id, identifier, optional, phone
-
-        super().validate(arguments)  # type: ignore[misc]
-        style = arguments.get("recall_style", "auto")
-        if style not in get_args(RecallStyle):
-            raise ValueError(f"recall_style={style!r} is none of {', '.join(map(repr, get_args(RecallStyle)))}")
-        validate_literals(
-            arguments,
-            {
-                "agent_id": agent_id,
-                "campaign_id": campaign_id,
-                "customer_id": partial(identifier, name="customer_id"),
-                "customer_phone": phone,
-            },
-        )
-        if arguments.get("name_recall") is not None:
-            validate_literals(arguments, {"name_recall": partial(optional, name="name_recall")})
 
     @property
     def which(self) -> dict[str, Any]:
@@ -118,6 +113,7 @@ class AtInstant(OfRecall):
     """
 
     template_fields: Sequence[str] = (*OfRecall.template_fields, "at")
+    checks: ClassVar[Checks] = {"at": instant, "calling_hours": calling_hours, "phone_zones": switch}
 
     def __init__(
         self,
@@ -127,22 +123,11 @@ class AtInstant(OfRecall):
         phone_zones: bool = False,
         **kwargs: Any,
     ) -> None:
-        # First, since the base refuses what cannot be right.
+        super().__init__(**kwargs)
         self.at = at
         self.calling_hours = calling_hours
         self.phone_zones = phone_zones
-        super().__init__(**kwargs)
-
-    @classmethod
-    def validate(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse literals that cannot be right.
-
-        :param arguments: as for `InLane.validate`
-        :raises ValueError: one cannot be right
-        """
-        super().validate(arguments)
-        validate_literals(arguments, {"at": partial(instant, name="at")})
-        validate_calling_hours(arguments.get("calling_hours"))
+        self.validate(vars(self))
 
     @property
     def rings_at(self) -> datetime:
@@ -211,7 +196,7 @@ class ScheduleRecallOperator(AtInstant, OnceOperator):
         """Schedule the recall, unless that was done already."""
         from airflow_provider_wolkvox.calling.phone import same_customer_key
 
-        require_lane(self, context)
+        self.begin(context)
         what = f"recall ({self.recall_style}) in campaign {self.campaign_id} at {self.at}"
 
         def send(**around: Any) -> dict[str, str]:

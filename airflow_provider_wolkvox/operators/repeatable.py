@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_wolkvox.hooks.wolkvox import UsesHook
-from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane, require_lane
-from airflow_provider_wolkvox.operators.once import require_timedelta, why_too_late
+from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane
+from airflow_provider_wolkvox.operators.once import why_too_late
+from airflow_provider_wolkvox.validation import Checks, length, optional
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -30,6 +31,7 @@ class RepeatableOperator(UsesHook, InLane, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("wolkvox_conn_id",)
+    checks: ClassVar[Checks] = {"max_age": optional(length)}
 
     repeats_in_doubt: ClassVar[bool] = True
     """Whether a retry asks once more when nobody saw the answer."""
@@ -43,17 +45,7 @@ class RepeatableOperator(UsesHook, InLane, BaseOperator):
     ) -> None:
         super().__init__(wolkvox_conn_id=wolkvox_conn_id, **kwargs)
         self.max_age = max_age
-
-    @classmethod
-    def validate(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse a `max_age` that is no length of time.
-
-        :param arguments: as for `InLane.validate`
-        :raises ValueError: it is no timedelta
-        """
-        super().validate(arguments)
-        if arguments.get("max_age") is not None:
-            require_timedelta(arguments["max_age"], "max_age")
+        self.validate(vars(self))
 
     @abstractmethod
     def ask(self, before_sending: Callable[[], None]) -> str:
@@ -68,7 +60,7 @@ class RepeatableOperator(UsesHook, InLane, BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Ask for the state, unless that comes too late."""
-        require_lane(self, context)
+        self.begin(context)
 
         def require_allowed() -> None:
             late = why_too_late(context, None, self.max_age)
@@ -81,5 +73,6 @@ class RepeatableOperator(UsesHook, InLane, BaseOperator):
                 raise AirflowFailException(f"Nothing was asked of wolkvox: {why}.")
 
         with self.hook.failing(repeatable=self.repeats_in_doubt):
+            self.validate_rendered()
             require_allowed()
             self.log.info("wolkvox accepted: %s.", self.ask(before_sending=require_allowed))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_wolkvox.operators.calling import OutsideHours, SingleCallOperator
 from airflow_provider_wolkvox.operators.once import Words
+from airflow_provider_wolkvox.validation import Check, Checks, agent, choice, switch
 
 if TYPE_CHECKING:
     from airflow_provider_wolkvox.api import AgentCall
@@ -40,6 +40,8 @@ class TransferOperator(SingleCallOperator):
     :raises ValueError: when the DAG is parsed: an argument cannot be right
     """
 
+    # By the time that the hours open the call would be over.
+    checks: ClassVar[Checks] = {"to_agent": switch, "outside_hours": choice("fail", "skip")}
     api: ClassVar[str] = "transfer"
 
     words = Words(
@@ -60,30 +62,19 @@ class TransferOperator(SingleCallOperator):
         max_age: timedelta | None = timedelta(hours=1),
         **kwargs: Any,
     ) -> None:
-        # First, since the base refuses what cannot be right.
+        # First, since it decides what the base takes for a number.
         self.to_agent = to_agent
         super().__init__(calling_hours=calling_hours, outside_hours=outside_hours, max_age=max_age, **kwargs)
+        self.validate(vars(self))
 
     @classmethod
-    def validate(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse arguments that cannot be right.
+    def all_checks(cls, arguments: Mapping[str, Any]) -> dict[str, Check]:
+        """Return the checks; what is an agent's extension is no phone number.
 
-        :param arguments: as for `InLane.validate`
-        :raises ValueError: one cannot be right
+        :param arguments: as for `Validated.all_checks`
         """
-        super().validate(arguments)
-        if arguments.get("outside_hours") == "wait":
-            raise ValueError("outside_hours='wait' does not fit a transfer: by then the call would be over")
-        if not isinstance(arguments.get("to_agent", False), bool):
-            raise ValueError(f"to_agent={arguments['to_agent']!r} is neither True nor False")
-
-    @classmethod
-    def number_check(cls, arguments: Mapping[str, Any]) -> Callable[[Any], str]:
-        """Return what raises `ValueError` for a `customer_phone` that cannot be right."""
-        from airflow_provider_wolkvox.api.arguments import agent_id
-
-        extension = partial(agent_id, name="customer_phone")
-        return extension if arguments.get("to_agent") else super().number_check(arguments)
+        checks = super().all_checks(arguments)
+        return checks | {"customer_phone": agent} if arguments.get("to_agent") is True else checks
 
     @property
     def shown_number(self) -> str:

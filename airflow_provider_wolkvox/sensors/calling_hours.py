@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseSensorOperator
 
-from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION, WolkvoxHook, validate_calling_hours
+from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION, WolkvoxHook
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID
+from airflow_provider_wolkvox.task import WolkvoxTask
+from airflow_provider_wolkvox.validation import Checks, calling_hours, choice, optional, phone
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_wolkvox.calling.hours import Hours
 
 
-class CallingHoursSensor(BaseSensorOperator):
+class CallingHoursSensor(WolkvoxTask, BaseSensorOperator):
     """Wait until customers may be called, outside of any lane: it makes no request.
 
     It sleeps in `reschedule` mode until the hours next open, not from poke to poke.
@@ -35,6 +37,11 @@ class CallingHoursSensor(BaseSensorOperator):
 
     # Not `wolkvox_conn_id`: `airflow wolkvox check` takes a task that has it for one that uses the token.
     template_fields: Sequence[str] = ("customer_phone",)
+    checks: ClassVar[Checks] = {
+        "calling_hours": calling_hours,
+        "customer_phone": optional(phone),
+        "mode": choice("reschedule"),
+    }
     valid_modes: Iterable[str] = ("reschedule",)
     ui_color = "#e7eef3"
 
@@ -51,12 +58,13 @@ class CallingHoursSensor(BaseSensorOperator):
         self.calling_hours = calling_hours
         self.customer_phone = customer_phone
         self.wolkvox_conn_id = wolkvox_conn_id
-        validate_calling_hours(calling_hours)
+        self.validate(vars(self))
 
     def poke(self, context: Context) -> bool:
         """Return whether it is open now; if not, have the next poke come when it opens."""
         now = datetime.now(UTC)
         try:
+            self.validate_rendered()
             phone = None if self.customer_phone is None else str(self.customer_phone)
             hours = WolkvoxHook(self.wolkvox_conn_id).calling_hours(self.calling_hours, phone)
             closed = hours.why_closed(now) if hours else None

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_wolkvox.assets import campaign_finished, own_assets, tell
 from airflow_provider_wolkvox.calling.lateness import instant
 from airflow_provider_wolkvox.hooks.wolkvox import UsesHook
-from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane, require_lane
+from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane
+from airflow_provider_wolkvox.validation import Checks, agent, campaign, choice, optional
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -46,6 +47,8 @@ class WolkvoxSensor(UsesHook, InLane, BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("wolkvox_conn_id",)
+    # Any other would keep the lane for the whole wait; of a mapped task Airflow says so only later.
+    checks: ClassVar[Checks] = {"mode": choice("reschedule")}
     valid_modes: Iterable[str] = ("reschedule",)
     ui_color = "#e7eef3"
 
@@ -62,19 +65,13 @@ class WolkvoxSensor(UsesHook, InLane, BaseSensorOperator):
             wolkvox_conn_id=wolkvox_conn_id, poke_interval=poke_interval, timeout=timeout, mode=mode, **kwargs
         )
 
-    @classmethod
-    def validate(cls, arguments: Mapping[str, Any]) -> None:
-        """Refuse a mode that would keep the lane for the whole wait: of a mapped task Airflow does so only later."""
-        super().validate(arguments)
-        if arguments.get("mode", "reschedule") != "reschedule":
-            raise ValueError(f"mode={arguments['mode']!r} would keep the lane for the whole wait: leave mode out")
-
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask once, in the lane."""
         from airflow_provider_wolkvox.api import ApiUnavailable, NotSent, OutcomeUnknown, TokenBusy
 
-        require_lane(self, context)
+        self.begin(context)
         with self.hook.failing(repeatable=True):
+            self.validate_rendered()
             try:
                 return self.ask(self.hook.get_conn(), context)
             except (NotSent, TokenBusy, ApiUnavailable, OutcomeUnknown) as failure:
@@ -106,10 +103,12 @@ class CampaignFinishedSensor(WolkvoxSensor):
     """
 
     template_fields: Sequence[str] = ("campaign_id", "wolkvox_conn_id")
+    checks: ClassVar[Checks] = {"campaign_id": campaign}
 
     def __init__(self, *, campaign_id: str | int, wolkvox_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
         super().__init__(wolkvox_conn_id=wolkvox_conn_id, **kwargs)
         self.campaign_id = campaign_id
+        self.validate(vars(self))
 
     def ask(self, wolkvox: WolkvoxClient, context: Context) -> PokeReturnValue:
         """Read the campaign's numbers of this moment."""
@@ -158,10 +157,12 @@ class AgentReadySensor(WolkvoxSensor):
     """
 
     template_fields: Sequence[str] = ("agent_id", "wolkvox_conn_id")
+    checks: ClassVar[Checks] = {"agent_id": agent}
 
     def __init__(self, *, agent_id: str | int, wolkvox_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
         super().__init__(wolkvox_conn_id=wolkvox_conn_id, **kwargs)
         self.agent_id = agent_id
+        self.validate(vars(self))
 
     def ask(self, wolkvox: WolkvoxClient, context: Context) -> PokeReturnValue:
         """Read the agents' states of this moment."""
@@ -192,6 +193,7 @@ class CallOutcomeSensor(WolkvoxSensor):
     """
 
     template_fields: Sequence[str] = ("conn_id", "agent_id", "since", "wolkvox_conn_id")
+    checks: ClassVar[Checks] = {"agent_id": optional(agent), "since": optional(instant)}
 
     def __init__(
         self,
@@ -206,6 +208,7 @@ class CallOutcomeSensor(WolkvoxSensor):
         self.conn_id = conn_id
         self.agent_id = agent_id
         self.since = since
+        self.validate(vars(self))
 
     def ask(self, wolkvox: WolkvoxClient, context: Context) -> PokeReturnValue:
         """Read the reports of connected and of not-connected calls."""
@@ -244,7 +247,7 @@ class CallOutcomeSensor(WolkvoxSensor):
     def _since(self, wanted: Sequence[str], context: Context) -> datetime:
         from airflow_provider_wolkvox.api import began
 
-        if self.since:
+        if self.since is not None:
             return instant(self.since, "since")
         run: Any = context["dag_run"]
         return min([datetime.now(UTC), *(began(conn_id) or run.start_date for conn_id in wanted)]) - _MARGIN

@@ -234,7 +234,7 @@ def test_who_is_no_number_and_who_stands_twice_is_skipped_with_its_reason(simula
     assert simulator.rings == dict.fromkeys(PHONES[:2], 1)
 
 
-@pytest.mark.parametrize("calls", ["[]", [{"agent_id": "10001"}], [{**CALLS[0], "phone": "1"}], ["3005550101"], {}])
+@pytest.mark.parametrize("calls", [[{"agent_id": "10001"}], [{**CALLS[0], "phone": "1"}], ["3005550101"]])
 def test_a_list_that_is_none_fails_before_any_request(simulator, wolkvox_connection, server, calls):
     run = run_try(batch(calls=calls), server, retries=3)
     assert run.state == "failed"

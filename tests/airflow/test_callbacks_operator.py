@@ -378,7 +378,7 @@ def test_what_is_no_instant_is_refused_while_the_dag_is_parsed(argument, value):
     ("arguments", "words"),
     [
         ({"campaign_id": "99999"}, "no campaign 99999"),
-        ({"campaign_id": "{{ none }}"}, "no campaign None"),
+        ({"campaign_id": "{{ none }}"}, "campaign_id is not digits"),
         ({"since": "{{ 'yesterday' }}"}, "is no instant"),
         ({"since": "{{ none }}"}, "is no instant"),
         ({"since": "{{ '2026-11-22 08:00:00' }}"}, "has no time zone"),

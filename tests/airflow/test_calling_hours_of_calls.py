@@ -706,7 +706,7 @@ def test_a_number_of_no_known_zone_is_reckoned_in_its_hours_own_zone(simulator, 
 
 @pytest.mark.parametrize("wrong", ["XX", "", "Colombia", "{{ params.country }}", 57, True, ["CO"], {"country": "CO"}])
 def test_an_unknown_country_is_refused_while_the_dag_is_parsed(wrong):
-    with pytest.raises(ValueError, match=r"calling hours are known|is no CallingHours"):
+    with pytest.raises(ValueError, match=r"calling hours are known|must be CallingHours"):
         calling(calling_hours=wrong)(None)
 
 
@@ -720,26 +720,20 @@ def test_an_unknown_country_in_the_dags_default_args_is_refused_while_it_is_pars
 
 @pytest.mark.parametrize("wrong", ["", "later", "WAIT", None, True])
 def test_an_unknown_outside_hours_is_refused_while_the_dag_is_parsed(wrong):
-    with pytest.raises(ValueError, match=r"outside_hours=.* is none of 'wait', 'skip', 'fail'"):
+    with pytest.raises(ValueError, match=r"outside_hours must be one of 'wait', 'skip', 'fail'"):
         calling(outside_hours=wrong)(None)
 
 
 @pytest.mark.filterwarnings("ignore:Task 'call' was never mapped")
 @pytest.mark.parametrize("wrong", [{"calling_hours": "XX"}, {"outside_hours": "later"}])
 def test_an_unknown_country_of_a_mapped_task_is_refused_while_the_dag_is_parsed(wrong):
-    with pytest.raises(ValueError, match=r"no calling hours are known|is none of"), DAG("callbacks", schedule=None):
+    with pytest.raises(ValueError, match=r"no calling hours are known|must be one of"), DAG("callbacks", schedule=None):
         AuxCallOperator.partial(task_id="call", agent_id=AGENT, **wrong).expand(customer_phone=[PHONE])
 
 
-def test_a_mapped_task_with_an_unknown_country_makes_no_call(simulator, clock, server):
-    run = run_try(
-        lambda dag: AuxCallOperator.partial(task_id="call", **CALL).expand(calling_hours=["XX"]),
-        server,
-        around=lambda ti: setattr(ti, "map_index", 0),
-    )
-    assert run.state == "failed"
-    assert "no calling hours are known" in str(run.error)
-    assert requests(simulator) == 0
+def test_a_task_mapped_over_an_unknown_country_is_refused_while_the_dag_is_parsed():
+    with DAG("callbacks", schedule=None), pytest.raises(ValueError, match="no calling hours are known"):
+        AuxCallOperator.partial(task_id="call", **CALL).expand(calling_hours=["XX"])
 
 
 BAD = {

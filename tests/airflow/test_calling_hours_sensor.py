@@ -288,7 +288,7 @@ def test_hours_that_are_given_in_full_need_no_connection(clock, server, monkeypa
 
 @pytest.mark.parametrize("wrong", ["XX", "", "{{ params.country }}", 57, True, ["CO"]])
 def test_an_unknown_country_is_refused_while_the_dag_is_parsed(wrong):
-    with pytest.raises(ValueError, match=r"calling hours are known|is no CallingHours"):
+    with pytest.raises(ValueError, match=r"calling hours are known|must be CallingHours"):
         waiting(calling_hours=wrong)(None)
 
 

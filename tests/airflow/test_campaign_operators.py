@@ -291,7 +291,7 @@ def test_an_unknown_campaign_fails_with_wolkvoxs_words(campaign, server, name):
     assert sent(campaign) == 1
 
 
-@pytest.mark.parametrize("campaign_id", ["", "sales", "{{ none }}"])
+@pytest.mark.parametrize("campaign_id", ["{{ '' }}", "{{ 'sales' }}", "{{ none }}"])
 def test_a_campaign_that_cannot_be_one_fails_before_any_request(campaign, server, name, campaign_id):
     message = failed(attempt(server, make=with_(OPERATORS[name], campaign_id=campaign_id), retries=3, quiet=True))
     assert "campaign_id" in message
@@ -331,9 +331,9 @@ def test_a_late_run_still_stops_whatever_default_args_say(campaign, server, make
 @pytest.mark.parametrize("name", ["start", "recall", "add"])
 @pytest.mark.parametrize("make", [lambda name, **more: OPERATORS[name](**more), mapped])
 def test_a_length_of_time_without_a_unit_is_refused_while_the_dag_is_parsed(name, make):
-    with pytest.raises(ValueError, match="max_age=3600 is no timedelta"):
+    with pytest.raises(ValueError, match="max_age must be a timedelta, not int"):
         in_dag(lambda: make(name, max_age=3600))
-    with pytest.raises(ValueError, match="max_age=3600 is no timedelta"):
+    with pytest.raises(ValueError, match="max_age must be a timedelta, not int"):
         in_dag(lambda: make(name), default_args={"max_age": 3600})
 
 
@@ -431,25 +431,15 @@ def test_a_recall_that_was_done_is_not_done_again_after_a_clear_and_returns_the_
     assert dialled.campaign(CAMPAIGN).recalls == sent(dialled) == 1
 
 
-@pytest.mark.parametrize("arguments", [{"value": ""}, {"field": "result"}, {"value": "{{ '' }}"}])
+@pytest.mark.parametrize("arguments", [{"value": "{{ '' }}"}, {"value": ["BUSY", "{{ '' }}"]}])
 def test_a_recall_that_cannot_be_right_fails_before_any_request(dialled, server, arguments):
     failed(attempt(server, make=with_(recall, **arguments), retries=3, quiet=True))
     assert sent(dialled) == 0
 
 
-@pytest.mark.parametrize("values", [["BUSY", ""], ["BUSY", None]])
-def test_a_list_with_a_value_that_cannot_be_right_recalls_nothing(dialled, server, values):
-    failed(attempt(server, make=with_(recall, value=values), retries=3, quiet=True))
-    assert dialled.campaign(CAMPAIGN).recalls == 0
-
-
 def test_a_value_that_is_named_twice_is_recalled_once(dialled, server):
     attempt(server, make=with_(recall, value=["BUSY", "BUSY"]), quiet=True)
     assert dialled.campaign(CAMPAIGN).recalls <= 1
-
-
-def test_a_list_of_no_values_fails(dialled, server):
-    failed(attempt(server, make=with_(recall, value=[]), quiet=True))
 
 
 @needs_ledger
@@ -828,14 +818,13 @@ def test_a_path_may_be_a_template(campaign, server, tmp_path):
         ([SIX[0], {"customer_id": "x", "tel1": [PHONE]}], "record 2: 'tel1' is list"),
         ([SIX[0], {"customer_id": True}], "record 2: 'customer_id' is bool"),
         ([], "no records"),
-        (SIX[0], "record 1 is str"),
         ("{{ [] }}", "render_template_as_native_obj"),
     ],
 )
 def test_a_bad_record_is_named_and_nothing_is_sent(campaign, server, records, words):
     message = failed(attempt(server, make=with_(add, records=records), retries=3, quiet=True))
     assert words in message
-    assert "Nothing was sent" in message or "records is text" in message
+    assert "Nothing was sent" in message or "records is str" in message
     assert PHONE not in message
     assert sent(campaign) == 0
     assert server.store == {}
@@ -922,7 +911,7 @@ def test_other_arguments_between_two_tries_send_nothing(campaign, server, argume
 @pytest.mark.parametrize("batch_size", [0, -1, 10_001])
 def test_a_batch_is_of_one_to_ten_thousand_records(batch_size):
     for make in (add, lambda **more: mapped("add", **more)):
-        with pytest.raises(ValueError, match=r"batch_size=.* is not between 1 and 10000"):
+        with pytest.raises(ValueError, match=r"batch_size must be 1 or more, and at most 10000"):
             in_dag(lambda make=make: make(batch_size=batch_size))
 
 

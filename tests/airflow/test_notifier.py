@@ -54,7 +54,7 @@ def test_a_callback_that_is_no_tasks_says_so(everything_said):
 
 
 def test_an_option_that_cannot_be_right_is_refused_while_the_dag_is_parsed():
-    with pytest.raises(ValueError, match="once_per='week' is none of 'failure', 'run'"):
+    with pytest.raises(ValueError, match="once_per must be one of 'failure', 'run'"):
         WolkvoxCallNotifier(once_per="week")
 
 

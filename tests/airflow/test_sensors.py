@@ -435,7 +435,7 @@ def test_a_campaign_that_no_list_holds_fails_clearly_and_without_a_retry(diallin
     assert "no campaign 99999" in message
 
 
-@pytest.mark.parametrize("campaign_id", ["", "sales", "{{ none }}"])
+@pytest.mark.parametrize("campaign_id", ["{{ '' }}", "{{ 'sales' }}", "{{ none }}"])
 def test_a_campaign_that_cannot_be_one_fails_before_any_request(dialling, server, campaign_id):
     assert "campaign_id" in failed(run_try(for_campaign(campaign_id), server, retries=3, quiet=True))
     assert sent(dialling) == 0
@@ -492,7 +492,7 @@ def test_the_word_may_be_written_in_any_way(simulator, wolkvox_connection, serve
     assert run_try(for_agent(int(AGENT)), server).state == "success"
 
 
-@pytest.mark.parametrize("agent_id", ["", "Ana", "{{ none }}"])
+@pytest.mark.parametrize("agent_id", ["{{ '' }}", "{{ 'Ana' }}", "{{ none }}"])
 def test_an_agent_who_cannot_be_one_fails_before_any_request(simulator, wolkvox_connection, server, agent_id):
     assert "agent_id" in failed(run_try(for_agent(agent_id), server, retries=3, quiet=True))
 
@@ -635,7 +635,7 @@ def test_nothing_is_looked_for_before_the_given_beginning(simulator, wolkvox_con
     assert outcome_of(run_try(for_call("old", since=an_hour_ago - timedelta(hours=2)), server))["conn_id"] == "old"
 
 
-@pytest.mark.parametrize("since", ["yesterday", "2026-11-22 08:00:00", datetime(2026, 11, 22, 8)])
+@pytest.mark.parametrize("since", ["{{ 'yesterday' }}", "{{ '2026-11-22 08:00:00' }}", "{{ none }}", "{{ '' }}"])
 def test_a_beginning_that_is_no_instant_fails_before_any_request(simulator, wolkvox_connection, server, since):
     assert "since" in failed(run_try(for_call("old", since=since), server, retries=3, quiet=True))
     assert sent(simulator) == 0

@@ -166,8 +166,8 @@ def test_a_dict_annotation_does_not_make_the_result_several(define):
         ({"pool": "default_pool"}, "is no lane"),
         ({"agent_id": AGENT}, "agent_id cannot be given to @task.wolkvox_call: the function returns"),
         ({"customer_phone": PHONE}, "customer_phone cannot be given"),
-        ({"on_unknown": "ignore"}, "on_unknown='ignore' is none of"),
-        ({"max_age": 3600}, "max_age=3600 is no timedelta"),
+        ({"on_unknown": "ignore"}, "on_unknown must be one of"),
+        ({"max_age": 3600}, "max_age must be a timedelta, not int"),
     ],
 )
 def test_what_cannot_be_right_is_refused(define, argument, message):
@@ -232,7 +232,7 @@ def test_a_call_is_made_in_each_way_of_defining_it(define, simulator, wolkvox_co
         assert kinds.index("SetTaskStateStore:intent") < kinds.index("SetTaskStateStore:accepted")
 
 
-@pytest.mark.parametrize("returned", [(AGENT, PHONE), [AGENT, PHONE], {**CALL, "call_before": None}])
+@pytest.mark.parametrize("returned", [(AGENT, PHONE), [AGENT, PHONE]])
 def test_a_pair_says_it_too(simulator, wolkvox_connection, returned):
     assert run_returning(returned).state == "success"
     assert simulator.rings == {PHONE: 1}
@@ -389,3 +389,12 @@ def test_a_task_whose_pool_was_changed_later_does_not_call(define, simulator, wo
     around = first_of_the_mapped if define in MAPPED else None
     message = refused(run_try(assigned, Server(), around=around), simulator)
     assert "outside its lane 'wolkvox_default'" in message
+
+
+@pytest.mark.parametrize("deadline", ["", None, False, 0, "None", "tomorrow"])
+def test_an_empty_deadline_is_not_taken_for_none(simulator, wolkvox_connection, deadline):
+    result = run_returning({**CALL, "call_before": deadline})
+
+    assert result.state == "failed"
+    assert "call_before" in str(result.error)
+    assert simulator.rings == {}
