@@ -22,7 +22,8 @@ class WolkvoxManagerLink(BaseOperatorLink):
     """Leads from a task to wolkvox Manager on its connection's server.
 
     Airflow 3 asks for it in the task's process once the task has ended; before, its webserver does when the page is
-    opened. A connection that cannot be read there gives an empty link.
+    opened. A connection that cannot be read there gives an empty link, and so does one with a `base_url`, whose calls
+    go to a simulator or a gateway.
     """
 
     name = "wolkvox Manager"
@@ -40,6 +41,9 @@ class WolkvoxManagerLink(BaseOperatorLink):
             conn_id = getattr(task, "wolkvox_conn_id", None) or task.partial_kwargs["wolkvox_conn_id"]
             # A running task has read its connection already.
             hook = getattr(task, "hook", None) or WolkvoxHook(conn_id)
+            if hook.extra("base_url") is not None:
+                # A simulator or a gateway: the Manager of that server code is somebody else's.
+                return ""
             return MANAGER.format(server=server_code(hook.connection.host))
         except Exception as failure:
             # Whatever it is, a page of Airflow's must not fail for it.

@@ -70,10 +70,10 @@ def plan_callbacks(
             raise ValueError(f"this operation has no campaign {wanted}")
     listed = [entry.phone for entry in wolkvox.get_dnc("outbound")] if do_not_call else []
     log.info(
-        "Campaign %s: %d attempts since %s; %d in all count; %d numbers are not to be called.",
-        wanted,
+        "%d calls of campaign %s since %s; %d calls count towards limits; %d numbers on the do-not-call list.",
         len(of_campaign),
-        since,
+        wanted,
+        f"{since:%Y-%m-%d %H:%M:%S %Z}",
         len(attempts),
         len(listed),
     )

@@ -378,7 +378,8 @@ def test_what_is_said_holds_no_number(sim, everything_said):
     dialled(sim, SECOND_PHONE, hang_up="agent")
     plan = planned(sim, rules=Rules(hung_up_by="customer"))
     said = everything_said() + " ".join(skip.why for skip in plan.skips)
-    assert "2 attempts" in said
+    assert "2 calls of campaign" in said
+    assert "2 calls count towards limits; 0 numbers on the do-not-call list" in said
     assert PHONE not in said
     assert SECOND_PHONE not in said
     assert TOKEN not in said

@@ -15,4 +15,10 @@ COMMANDS = [*pools.COMMANDS, *plan.COMMANDS, *calls.COMMANDS]
 
 def get_wolkvox_cli_commands() -> list[GroupCommand]:
     """Return the provider's commands, as Airflow's parser takes them."""
-    return [GroupCommand(name="wolkvox", help="Lanes of wolkvox tokens", subcommands=COMMANDS)]
+    return [
+        GroupCommand(
+            name="wolkvox",
+            help="Pools of wolkvox tokens, what became of calls, whom to call back",
+            subcommands=COMMANDS,
+        )
+    ]

@@ -17,13 +17,14 @@ def plan(args: argparse.Namespace) -> None:
     """Print whom of a campaign's customers to call back now and, with --skips, why not the others. Rings nobody.
 
     :param args: `conn_id`, `campaign`, `since` and `until` in ISO 8601 with their zones (None for now); the rules by
-        the names of `Rules`, None for its defaults; `country`: whose law says who may be called now, None for any time;
-        `prefix_in_reports`: as for `CampaignCallbacksOperator`; `skips`; `output`: the table's format
+        the names of `Rules`, None for its defaults; `no_cap`: lift the cap of attempts; `country`: whose law says who
+        may be called now, None for any time; `prefix_in_reports`: as for `CampaignCallbacksOperator`; `skips`;
+        `output`: the table's format
     :raises SystemExit: with 2 if an argument cannot be right, or wolkvox could not be read
     """
     from airflow.providers.common.compat.sdk import AirflowException
 
-    from airflow_provider_wolkvox.api import WolkvoxError
+    from airflow_provider_wolkvox.api import WolkvoxError, arguments
     from airflow_provider_wolkvox.calling import Rules
     from airflow_provider_wolkvox.calling.lateness import instant
     from airflow_provider_wolkvox.calling.phone import masked
@@ -33,23 +34,36 @@ def plan(args: argparse.Namespace) -> None:
     now = datetime.now(UTC)
     try:
         given = {name: value for name in _RULES if (value := getattr(args, name)) is not None}
+        if args.no_cap:
+            given |= {"max_attempts": None, "within": None}
         with logs_to_stderr():
             hook = hook_of(args.conn_id)
             rules = Rules(**given, hours=hook.calling_hours(args.country) if args.country else None)
         since = instant(args.since, "--since")
         until = instant(args.until, "--until") if args.until else now
         with logs_to_stderr(), hook.get_conn() as wolkvox:
+            zone = arguments.zone(hook.extra("timezone")) if hook.extra("timezone") else wolkvox.zone
             chosen = plan_callbacks(
-                wolkvox, args.campaign, since, until, rules, now, prefix_in_reports=args.prefix_in_reports
+                wolkvox,
+                args.campaign,
+                since,
+                until,
+                rules,
+                now,
+                prefix_in_reports=args.prefix_in_reports,
             )
     except (ValueError, ImportError, WolkvoxError, AirflowException) as wrong:
         print(wrong, file=sys.stderr)
         raise SystemExit(2) from None
+
+    def shown(at: datetime | None) -> str:
+        return "" if at is None else f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+
     rows = [
         {
             "agent": callback.agent_id,
             "customer": masked(callback.phone),
-            "call": f"{callback.attempt.at:%Y-%m-%d %H:%M:%S %Z}",
+            "call": shown(callback.attempt.at),
             "result": callback.attempt.result,
             "seconds": "" if callback.attempt.seconds is None else callback.attempt.seconds,
             "disposition": callback.attempt.cod_act,
@@ -62,9 +76,10 @@ def plan(args: argparse.Namespace) -> None:
             {
                 "reason": skip.reason.value,
                 "customer": masked(skip.attempt.phone),
-                "call": f"{skip.attempt.at:%Y-%m-%d %H:%M:%S %Z}",
-                "why": skip.why,
-                "next_allowed": "" if skip.next_allowed is None else f"{skip.next_allowed:%Y-%m-%d %H:%M:%S %Z}",
+                "call": shown(skip.attempt.at),
+                # The number stands in a column of its own.
+                "why": skip.why.removeprefix(f"{masked(skip.attempt.phone)} is not called back: "),
+                "next_allowed": shown(skip.next_allowed),
                 "conn_id": skip.attempt.conn_id,
             }
             for skip in chosen.skips
@@ -74,15 +89,20 @@ def plan(args: argparse.Namespace) -> None:
     print(f"{len(chosen.callbacks)} callbacks. Not called back: {counts}.", file=sys.stderr)
 
 
-# The rules that `plan` takes, by the names of `Rules`.
+# The rules that `plan` takes under the names of `Rules`: all but `hours`, which `--country` gives.
 _RULES = (
     "results",
     "dispositions",
+    "not_dispositions",
     "shorter_than",
     "hung_up_by",
     "max_attempts",
     "within",
     "least_interval",
+    "phone_country",
+    "default_zone",
+    "priority",
+    "newest_first",
     "limit",
 )
 
@@ -106,12 +126,27 @@ COMMANDS = [
             arg("--until", help="The calls until when (default: now)"),
             arg("--results", nargs="+", help="Which results are called back (default: ANSWER)"),
             arg("--dispositions", nargs="+", help="Only these dispositions (default: any)"),
+            arg("--not-dispositions", nargs="+", help="None of these dispositions (default: no such rule)"),
             arg("--shorter-than", type=float, help="Only calls of less talk than this, in seconds"),
             arg("--hung-up-by", choices=("agent", "customer"), help="Only calls that they ended"),
             arg("--max-attempts", type=int, help="Attempts on a number, the callback among them (default: 2)"),
             arg("--within", type=_hours, help="... in any stretch of so many hours (default: 24)"),
+            arg("--no-cap", action="store_true", help="Any number of attempts, instead of --max-attempts and --within"),
             arg("--least-interval", type=_hours, help="Hours since a number's latest attempt (default: 0)"),
             arg("--country", help="Leave out who may not be called now by this country's law"),
+            arg(
+                "--phone-country",
+                help="With --country: in every time zone that a number dialled in this country may be in "
+                "(needs the extra 'phones')",
+            ),
+            arg("--default-zone", help="With --phone-country: the time zone of a number of no known zone"),
+            arg("--priority", nargs="+", help="Results and dispositions whose calls come first, in this order"),
+            arg(
+                "--newest-first",
+                action="store_true",
+                default=None,
+                help="The latest first (default: the earliest)",
+            ),
             arg("--limit", type=int, help="At most so many callbacks (default: all)"),
             arg(
                 "--no-prefix-in-reports",

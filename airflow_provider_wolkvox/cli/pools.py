@@ -77,17 +77,16 @@ def check(args: argparse.Namespace) -> None:
         slots = {str(pool.pool): pool.slots for pool in session.scalars(select(Pool))}
         elsewhere = _ran_elsewhere(session, tasks, datetime.now(UTC) - _LOOKED_BACK)
         switch = read_from_database()
-
-    findings = [
-        _looked_at(dag_ids, tasks),
-        _judged_switch(switch, connections),
-        *_findings(connections, tasks, slots),
-        *elsewhere,
-        *(
-            Finding(f"DAG {dag_id}", "cannot be read from the database", "look at its import errors")
-            for dag_id in unreadable
-        ),
-    ]
+        findings = [
+            _looked_at(dag_ids, tasks),
+            _judged_switch(switch, connections),
+            *_findings(connections, tasks, slots),
+            *elsewhere,
+            *(
+                Finding(f"DAG {dag_id}", "cannot be read from the database", "look at its import errors")
+                for dag_id in unreadable
+            ),
+        ]
     print_rows([asdict(finding) for finding in findings], args.output, nothing="")
     if any(finding.finding != "ok" for finding in findings):
         raise SystemExit(1)

@@ -107,6 +107,8 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
         counts = {reason.value: count for reason, count in plan.counts.items()}
         self.chosen = len(plan.callbacks)
         self.log.info("%d callbacks. Not called back: %s.", len(plan.callbacks), _in_words(counts))
+        if plan.callbacks:
+            self.log.info("The first of them:\n%s", _head(plan))
         if self.plan_path:
             self._write(plan)
         if self.do_xcom_push:
@@ -154,6 +156,25 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
             for line in _lines(plan):
                 file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
         self.log.info("The whole plan stands in %s.", self.plan_path)
+
+
+def _head(plan: Plan) -> str:
+    """Return the first callbacks as a table, their numbers masked, and how many more there are."""
+    from airflow_provider_wolkvox.calling.phone import masked
+
+    rows = [("agent", "customer", "call", "result", "seconds")]
+    for callback in plan.callbacks[:_SHOWN]:
+        attempt = callback.attempt
+        seconds = "" if attempt.seconds is None else str(attempt.seconds)
+        at = f"{attempt.at:%Y-%m-%d %H:%M:%S %Z}"
+        rows.append((callback.agent_id, masked(callback.phone), at, attempt.result, seconds))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [" | ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    more = len(plan.callbacks) - _SHOWN
+    return "\n".join([*lines, f"and {more} more"] if more > 0 else lines)
+
+
+_SHOWN = 10
 
 
 def _lines(plan: Plan) -> Iterator[dict[str, Any]]:

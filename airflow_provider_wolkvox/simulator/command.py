@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="simulate",
+        prog="python -m airflow_provider_wolkvox simulate",
         description="A wolkvox server for this machine, with phones that count their rings. Ctrl-C ends it.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")

@@ -187,6 +187,16 @@ def test_without_rules_every_answered_call_is_called_back(day, server):
     assert run.xcoms["skips"] == skipped
 
 
+def test_the_log_holds_the_head_of_the_plan_with_masked_numbers(day, server, everything_said):
+    everything = choosing(rules=None)
+    expected, _ = truth(day, shorter_than=10**6, hung_up_by=None)
+    run_try(everything, server)
+    table = everything_said().partition("The first of them:")[2].partition(" more")[0]
+    assert all(f"***{each['customer_phone'][-4:]}" in table for each in expected[:10])
+    assert table.endswith(f"and {len(expected) - 10}")
+    assert not [each for each in expected if each["customer_phone"] in table]
+
+
 def test_nothing_lost_is_an_empty_list(past, server):
     a_day(past, call_results="NO-ANSWER", size=10)
     run = run_try(choosing(), server)

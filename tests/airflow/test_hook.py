@@ -407,3 +407,30 @@ def test_the_name_of_the_connections_argument_is_what_the_hook_takes():
     hook = WolkvoxHook(**{WolkvoxHook.conn_name_attr: "sales"})
     assert hook.wolkvox_conn_id == "sales"
     assert WolkvoxHook().wolkvox_conn_id == WolkvoxHook.default_conn_name == "wolkvox_default"
+
+
+# A server code that YAML has read as a number
+
+
+@pytest.mark.parametrize("host", ["34", "wv34", "042"])
+def test_a_server_code_that_lost_its_zeros_is_warned_of(set_connection, everything_said, host):
+    set_connection(host=host)
+    WolkvoxHook().get_conn()
+    assert "has fewer than four digits. YAML reads 0042 without quotes as 34: quote it." in everything_said()
+
+
+def test_a_server_code_of_four_digits_is_not(set_connection, everything_said):
+    set_connection(host="0042")
+    WolkvoxHook().get_conn()
+    assert "fewer than four digits" not in everything_said()
+
+
+def test_a_server_code_that_is_a_number_is_an_error_before_any_request(set_connection):
+    set_connection()
+    hook = WolkvoxHook()
+    # As the backend of local files gives it.
+    hook.connection.host = 34
+    with pytest.raises(
+        ValueError, match="must be text such as '0042', not a number: YAML reads 0042 without quotes as 34"
+    ):
+        hook.get_conn()

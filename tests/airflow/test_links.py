@@ -58,12 +58,17 @@ def link_of(operator) -> str:
 
 @pytest.mark.parametrize("code", ["0042", "wv0042", " 0042 "])
 def test_it_leads_to_the_connections_server_and_holds_no_token(set_connection, code):
-    set_connection(host=code, extra={"base_url": "http://127.0.0.1:9"})
+    set_connection(host=code)
 
     link = link_of(DEFINITIONS["call"]())
 
     assert link == "https://wv0042.wolkvox.com/"
     assert TOKEN not in link
+
+
+def test_there_is_none_where_calls_go_to_another_address(set_connection):
+    set_connection(extra={"base_url": "http://127.0.0.1:9"})
+    assert link_of(DEFINITIONS["call"]()) == ""
 
 
 def test_a_webserver_before_3_0_finds_the_connection_in_the_templated_fields(set_connection):
@@ -101,4 +106,5 @@ def test_a_task_that_has_called_leaves_it_where_the_ui_looks(simulator, wolkvox_
         ti, task_runner.TaskInstanceState.SUCCESS, ti.get_template_context(), structlog.get_logger("task")
     )
 
-    assert server.xcoms["_link_WolkvoxManagerLink"] == "https://wv0042.wolkvox.com/"
+    # The simulator has no Manager.
+    assert server.xcoms["_link_WolkvoxManagerLink"] == ""

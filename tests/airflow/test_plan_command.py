@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -122,7 +123,8 @@ def test_skips_are_shown_instead_with_their_reasons(rows):
         "conn-agent": "hung-up-by",
     }
     assert found["conn-long"]["customer"] == masked("long")
-    assert masked("long") in found["conn-long"]["why"]
+    # The number stands in its own column.
+    assert found["conn-long"]["why"].startswith("it lasted 90 s")
     assert "90 s" in found["conn-long"]["why"]
 
 
@@ -163,10 +165,29 @@ def test_it_chooses_whom_the_operator_chooses(sim, plan, rows, wolkvox_connectio
         (["--max-attempts", "1", "--within", "0.5"], ["cut", "long", "later"]),
         (["--least-interval", "0.5"], ["cut", "long", "later"]),
         (["--limit", "1"], ["cut"]),
+        (["--not-dispositions", "101"], ["long", "later", "agent"]),
+        (["--no-cap"], ["cut", "long", "later", "agent"]),
+        (["--priority", "201"], ["later", "cut", "long", "agent"]),
+        (["--newest-first"], ["agent", "later", "long", "cut"]),
     ],
 )
 def test_each_rule_may_be_given(rows, arguments, names):
     assert customers(rows(*arguments)) == [masked(name) for name in names]
+
+
+def test_there_is_an_option_for_each_rule():
+    from airflow_provider_wolkvox.cli.plan import _RULES, COMMANDS
+
+    # `--country` gives the hours.
+    assert {*_RULES, "hours"} == {field.name for field in fields(Rules)}
+    options = {flag.lstrip("-").replace("-", "_") for arg in COMMANDS[0].args for flag in arg.flags}
+    assert set(_RULES) <= options
+
+
+def test_times_are_those_of_the_connection(rows, set_connection, sim):
+    set_connection(extra={"base_url": sim.base_url, "timezone": "America/Santiago"})
+    [row, *_] = rows(since=hours_ago(6))
+    assert row["call"].endswith((" -03", " -04"))
 
 
 def test_until_ends_the_range(rows):
