@@ -13,9 +13,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
+
+from airflow_provider_wolkvox.phone import PhoneNumber
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +43,14 @@ class Call:
 
     :param index: its place in the batch, from 0
     :param agent_id: the agent's extension, digits
-    :param phone: the customer's number, digits
+    :param phone: the customer's number; without digits for what cannot be one, which is never called
     :param shown: the same, masked
     :param call_before: the instant from which it is too late; None for none of its own
     """
 
     index: int
     agent_id: str
-    phone: str = field(repr=False)
+    phone: PhoneNumber
     shown: str = ""
     call_before: datetime | None = None
 

@@ -12,20 +12,13 @@ from datetime import datetime
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-FEWEST_PHONE_DIGITS = 5
-MOST_PHONE_DIGITS = 20
+from airflow_provider_wolkvox.phone import FEWEST_DIGITS, PhoneNumber, digits_of, mask_numbers, masked
 
 # A day. Sockets and locks refuse what is much longer, and then only when they are used.
 LONGEST_WAIT = 86_400
 
-# Blanks, the no-break one that spreadsheets put in too; a line break would join two numbers.
-_PUNCTUATION = re.compile(r"[ \t\u00a0\-.()\[\]]")
 # `str.isdigit` would let other scripts' digits through, which no telephone switch dials.
 _DIGITS = re.compile(r"[0-9]+")
-# Seven digits or more, however they are grouped.
-_LONG_NUMBER = re.compile(r"[0-9](?:[ \t\u00a0\-.()\[\]]*[0-9]){6,}")
-# Five digits or more, as a person's number of any kind has.
-_PERSONAL_NUMBER = re.compile(r"[0-9](?:[ \t\u00a0\-.()\[\]]*[0-9]){4,}")
 _SHORT_SECRET = 3
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 # RFC 9110 section 5.5: visible ASCII is what a header value may hold everywhere; inner blanks
@@ -108,44 +101,25 @@ def base_url(value: str) -> str:
 
 
 def agent_id(value: str | int, name: str = "agent_id") -> str:
-    """Return the agent's extension as digits (five of them in the vendor's samples).
+    """Return the agent's extension as digits (five of them in the vendor's samples), exactly as it stands.
 
-    :param value: text or whole number; what people put between digits is dropped, as for `phone`
+    :param value: text or whole number
     :param name: what the message calls it; default `agent_id`
-    :raises ValueError: it is empty, negative, or something other than digits; it is not repeated
+    :raises ValueError: it is missing, a float, negative, or something other than digits; it is not repeated
     """
-    digits = _dialled(value, name)
-    if not digits:
-        raise ValueError(f"{name} is empty: give the agent's extension, such as '10001'")
-    if not _DIGITS.fullmatch(digits):
-        # Not repeated: with swapped arguments it would be the customer's number.
-        raise ValueError(f"{name} is not digits: give the agent's extension, such as '10001'")
-    return digits
+    return digits_of(value, name)
 
 
-def phone(value: str | int) -> str:
-    """Return a phone number as 5 to 20 digits.
+def phone(value: str | int | PhoneNumber, name: str = "customer_phone") -> str:
+    """Return the 5 to 20 digits of a phone number, as `PhoneNumber.parse` reads it.
 
-    Blanks, dashes, dots, brackets and one leading `+` are dropped. Nothing is added or guessed:
-    a trunk digit is a setting of the operation, the connection's `dial_prefix`.
+    Nothing is added or guessed: a trunk digit is a setting of the operation, the connection's `dial_prefix`.
 
-    :param value: text or whole number; the message calls it `customer_phone`
-    :raises ValueError: it is empty, negative, too short or long, or holds something else; the message masks it
+    :param value: text, a whole number, or a number that was read already
+    :param name: what the message calls it; default `customer_phone`
+    :raises ValueError: it cannot be one number; the message masks it
     """
-    digits = _dialled(value, "customer_phone")
-    if not digits:
-        raise ValueError("customer_phone is empty")
-    if not _DIGITS.fullmatch(digits):
-        raise ValueError(
-            f"customer_phone ({masked(digits)}) holds something other than digits, blanks, dashes, dots, "
-            "brackets and one leading '+'"
-        )
-    if not FEWEST_PHONE_DIGITS <= len(digits) <= MOST_PHONE_DIGITS:
-        raise ValueError(
-            f"customer_phone ({masked(digits)}) has {len(digits)} digits; "
-            f"a number has {FEWEST_PHONE_DIGITS} to {MOST_PHONE_DIGITS}"
-        )
-    return digits
+    return PhoneNumber.parse(value, name).digits
 
 
 def campaign_id(value: str | int, *, or_all: bool = False) -> str:
@@ -310,13 +284,12 @@ def same_number(reported: str, asked: str, prefix: str = "") -> bool:
 def dial_prefix(value: str | int) -> str:
     """Return the digits that the operation dials before every number; empty for none.
 
-    :param value: text or whole number; what people put between digits is dropped, as for `phone`
+    :param value: text or whole number
     :raises ValueError: it holds something else
     """
-    digits = _dialled(value, "dial_prefix")
-    if digits and not _DIGITS.fullmatch(digits):
-        raise ValueError("dial_prefix must be digits only, such as '9', or empty")
-    return digits
+    if isinstance(value, str) and not value.strip():
+        return ""
+    return digits_of(value, "dial_prefix")
 
 
 def seconds(value: float, name: str) -> float:
@@ -335,21 +308,12 @@ def seconds(value: float, name: str) -> float:
     return length
 
 
-def masked(number: str) -> str:
-    """Return what of a number may be shown: its last four digits, or none if it has fewer than eight.
-
-    :param number: a phone number in any spelling
-    """
-    digits = "".join(_DIGITS.findall(str(number)))
-    return f"***{digits[-4:]}" if len(digits) >= 8 else "***"
-
-
 def without_numbers(text: str) -> str:
     """Return a text about one person in which every number of five digits and more is masked.
 
     :param text: such as the server's reason why it took no record
     """
-    return _PERSONAL_NUMBER.sub(lambda found: masked(found.group()), text)
+    return mask_numbers(text, FEWEST_DIGITS)
 
 
 def presentable(text: str, *secrets: str) -> str:
@@ -364,14 +328,4 @@ def presentable(text: str, *secrets: str) -> str:
         # A short one, such as a customer's id "1", must not make every word illegible that holds it.
         pattern = re.escape(secret) if len(secret) > _SHORT_SECRET else rf"(?<!\w){re.escape(secret)}(?!\w)"
         line = re.sub(pattern, shown, line, flags=re.IGNORECASE)
-    return _LONG_NUMBER.sub(lambda found: masked(found.group()), line)[:300]
-
-
-def _dialled(value: str | int, name: str) -> str:
-    # Jinja's native rendering turns "3001234567" into a number (and leaves "0300..." as text),
-    # so a whole number is taken; a float from a spreadsheet is a mistake to be seen.
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise ValueError(f"{name} must be text, not {type(value).__name__}")
-    if isinstance(value, int) and value < 0:
-        raise ValueError(f"{name} is negative")
-    return _PUNCTUATION.sub("", str(value).strip()).removeprefix("+")
+    return mask_numbers(line)[:300]

@@ -27,6 +27,7 @@ from airflow_provider_wolkvox.api.operation_records import (
 from airflow_provider_wolkvox.api.records import GMT_5, ConnectedCall, DispositionCall, ReportedCall, UnconnectedCall
 from airflow_provider_wolkvox.api.sending import CAMPAIGN, INFORMATION, REAL_TIME, REPORTS, ROWS, Sender
 from airflow_provider_wolkvox.api.windows import pieces
+from airflow_provider_wolkvox.phone import FEWEST_DIGITS
 
 CAMPAIGN_TYPES = frozenset({"predictive", "preview"})
 DETAILS = frozenset({"default", "all"})
@@ -243,7 +244,7 @@ class ReadingMethods(Sender):
         :param phone: 5 to 20 digits, without `dial_prefix`
         :raises ValueError: an argument cannot be right; nothing was sent
         """
-        parameters = {"nit": arguments.plain(customer_id, "customer_id"), "phone": arguments.phone(phone)}
+        parameters = {"nit": arguments.plain(customer_id, "customer_id"), "phone": arguments.phone(phone, "phone")}
         rows = self._list(INFORMATION, "law2300_info", parameters, _secrets(*parameters.values()))
         return [Law2300Contact.from_row(row) for row in rows]
 
@@ -279,4 +280,4 @@ def _sum(numbers: list[int | None]) -> int | None:
 
 def _secrets(*texts: str) -> tuple[str, ...]:
     # A shorter text is no one's number, and hiding it would tear the server's words to pieces.
-    return tuple(text for text in texts if len(text) >= arguments.FEWEST_PHONE_DIGITS)
+    return tuple(text for text in texts if len(text) >= FEWEST_DIGITS)

@@ -11,6 +11,8 @@ import re
 from datetime import date, datetime, tzinfo
 from typing import Any
 
+from airflow_provider_wolkvox.phone import PhoneNumber
+
 Row = dict[str, Any]
 
 # `id_campaing` and `campaing_id` are real [doc].
@@ -22,7 +24,6 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d(?= |$)", re.ASCII)
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d)", re.ASCII)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
-_NOT_DIGITS = re.compile("[^0-9]+")
 _GAPS = re.compile("[ _]+")
 
 # GUESS: how a yes and a no of a disposition's flags are written is documented nowhere.
@@ -85,12 +86,16 @@ def result(row: Row, *keys: str) -> str:
 
 
 def phone(row: Row, *keys: str) -> str:
-    """Return a number's digits.
+    """Return a number's digits, or as it stands what cannot be one number: nobody dials it, but a list may bar it.
 
     :param row: as for `text`
     :param *keys: where to look; if none is given, wherever reports are known to keep a number
     """
-    return _NOT_DIGITS.sub("", text(row, *(keys or PHONE)))
+    found = text(row, *(keys or PHONE))
+    try:
+        return PhoneNumber.parse(found).digits
+    except ValueError:
+        return found
 
 
 def moment(row: Row, key: str, zone: tzinfo) -> datetime | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_wolkvox.calling.callbacks import Attempt, Callback, Plan, Reason, Rules, Skip, choose
     from airflow_provider_wolkvox.calling.countries import Rule
     from airflow_provider_wolkvox.calling.hours import CallingHours, Hours, JointHours, NeverOpens
-    from airflow_provider_wolkvox.calling.phone import ZoneUnknown, hours_for_phone, same_customer_key, zones_of
+    from airflow_provider_wolkvox.calling.local_hours import ZoneUnknown, hours_for_phone
 
 # Resolved on first use: what a DAG file needs while it is parsed must not pay for the rest.
 _HOMES = {
@@ -33,11 +33,9 @@ _HOMES = {
     "Rule": "countries",
     "Rules": "callbacks",
     "Skip": "callbacks",
-    "ZoneUnknown": "phone",
+    "ZoneUnknown": "local_hours",
     "choose": "callbacks",
-    "hours_for_phone": "phone",
-    "same_customer_key": "phone",
-    "zones_of": "phone",
+    "hours_for_phone": "local_hours",
 }
 
 __all__ = [
@@ -55,8 +53,6 @@ __all__ = [
     "ZoneUnknown",
     "choose",
     "hours_for_phone",
-    "same_customer_key",
-    "zones_of",
 ]
 
 

@@ -26,7 +26,7 @@ from operator import attrgetter
 from typing import Final
 
 from airflow_provider_wolkvox.calling.hours import CallingHours, Hours, JointHours, NeverOpens, utc
-from airflow_provider_wolkvox.calling.phone import masked, normalise, same_customer_key, zones_of
+from airflow_provider_wolkvox.phone import PhoneNumber, keys_in, masked
 
 RESULTS: Final = (
     "ANSWER",
@@ -326,7 +326,7 @@ def choose(
     clock = _Clock(rules, utc(now))
     campaign = sorted(attempts, key=_seconds)
     campaign.sort(key=_IN_ORDER)
-    numbers = _Numbers([*campaign, *history], do_not_call)
+    numbers = _Numbers([*campaign, *history], do_not_call, rules.phone_country)
 
     skips: list[Skip | None] = [None] * len(campaign)
     standing: dict[str, int] = {}
@@ -354,7 +354,9 @@ def choose(
         del due[rules.limit :]
     called = (campaign[place] for place in due)
     return Plan(
-        tuple(Callback(attempt.agent_id.strip(), normalise(attempt.phone), attempt) for attempt in called),
+        tuple(
+            Callback(attempt.agent_id.strip(), PhoneNumber.parse(attempt.phone).written, attempt) for attempt in called
+        ),
         tuple(skip for skip in skips if skip is not None),
     )
 
@@ -383,7 +385,7 @@ def _unfit(attempt: Attempt, customer: str, rules: Rules) -> Skip | None:
     if not (attempt.agent_id.strip().isascii() and attempt.agent_id.strip().isdigit()):
         return _skip(attempt, Reason.NO_AGENT, "the agent on its record is not an extension, which is digits")
     try:
-        normalise(attempt.phone)
+        PhoneNumber.parse(attempt.phone, "its number")
     except ValueError as undialable:
         return _skip(attempt, Reason.BAD_PHONE, str(undialable))
     if not customer:
@@ -394,9 +396,11 @@ def _unfit(attempt: Attempt, customer: str, rules: Rules) -> Skip | None:
 class _Numbers:
     """What is known of each customer's number: its attempts, and whether it may be called at all."""
 
-    def __init__(self, records: list[Attempt], do_not_call: Iterable[str]) -> None:
-        barred = {same_customer_key(str(phone)) for phone in do_not_call} - {""}
-        keys = {attempt.phone: same_customer_key(attempt.phone) for attempt in records}
+    def __init__(self, records: list[Attempt], do_not_call: Iterable[str], country: str | None) -> None:
+        barred = frozenset().union(*(keys_in(phone, country) for phone in do_not_call))
+        # Several in one field are never called: which of them stands for the attempt does not matter.
+        phones = {attempt.phone for attempt in records}
+        keys = {phone: min(keys_in(phone, country), default="") for phone in phones}
         self._short = {key for key in (*keys.values(), *barred) if len(key) in _SHORT_NUMBERS}
         self._customers = {phone: self._shortest(key) for phone, key in keys.items()} if self._short else keys
         self._barred = set(map(self._shortest, barred))
@@ -475,7 +479,9 @@ class _Clock:
         if self._rules.phone_country is None:
             return frozenset()
         default = self._rules.default_zone
-        return zones_of(phone, self._rules.phone_country) or (None if default is None else frozenset({default}))
+        return PhoneNumber.parse(phone).zones(self._rules.phone_country) or (
+            None if default is None else frozenset({default})
+        )
 
     def _hours(self, zones: frozenset[str]) -> Hours | None:
         hours = self._rules.hours

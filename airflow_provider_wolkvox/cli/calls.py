@@ -260,6 +260,7 @@ def look_up(args: argparse.Namespace) -> None:
 
     from airflow_provider_wolkvox.api import WolkvoxError, arguments
     from airflow_provider_wolkvox.calling.lateness import instant
+    from airflow_provider_wolkvox.phone import masked
 
     print("The token is used now, outside of its pool: run this while no call is under way.", file=sys.stderr)
     try:
@@ -276,7 +277,7 @@ def look_up(args: argparse.Namespace) -> None:
             "began": f"{call.at:%Y-%m-%d %H:%M:%S %Z}",
             "report": call.report,
             "agent": call.agent_id,
-            "customer": arguments.masked(call.phone),
+            "customer": masked(call.phone),
             "kind": call.type_interaction,
             "result": call.result,
             "seconds": "" if call.seconds is None else call.seconds,

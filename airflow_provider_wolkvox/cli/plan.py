@@ -27,7 +27,7 @@ def plan(args: argparse.Namespace) -> None:
     from airflow_provider_wolkvox.api import WolkvoxError, arguments
     from airflow_provider_wolkvox.calling import Rules
     from airflow_provider_wolkvox.calling.lateness import instant
-    from airflow_provider_wolkvox.calling.phone import masked
+    from airflow_provider_wolkvox.phone import masked
     from airflow_provider_wolkvox.planning import plan_callbacks
 
     print("The token is used now, outside of its pool: run this while no call is under way.", file=sys.stderr)

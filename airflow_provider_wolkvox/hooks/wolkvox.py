@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseHook
 
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID
+from airflow_provider_wolkvox.phone import PhoneNumber
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -141,7 +142,9 @@ class WolkvoxHook(BaseHook):
         """Return the token's use of the daily quota; see `WolkvoxClient.token_info`."""
         return self.get_conn().token_info()
 
-    def calling_hours(self, given: Hours | str | None = OF_CONNECTION, phone: str | None = None) -> Hours | None:
+    def calling_hours(
+        self, given: Hours | str | None = OF_CONNECTION, phone: str | int | PhoneNumber | None = None
+    ) -> Hours | None:
         """Return when customers may be called; None for any time. No request is made.
 
         A country stands for its law on calls for collection and for commerce, both kept at once, since
@@ -187,11 +190,23 @@ class WolkvoxHook(BaseHook):
         law = collection & commercial
         return law if phone is None else self._by_phone(law, phone, country, has_zone=zone is not None)
 
-    def _by_phone(self, hours: Hours, phone: str, country: str | None, *, has_zone: bool = True) -> Hours:
+    def customer_key(self, phone: str | int | PhoneNumber) -> str:
+        """Return what is equal for all spellings of a customer's number; empty for what cannot be one number.
+
+        :param phone: the number; the connection's `country` is where it is dialed
+        """
+        try:
+            return PhoneNumber.parse(phone).key(str(self.extra("country") or ""))
+        except ValueError:
+            return ""
+
+    def _by_phone(
+        self, hours: Hours, phone: str | int | PhoneNumber, country: str | None, *, has_zone: bool = True
+    ) -> Hours:
         from airflow_provider_wolkvox.calling import ZoneUnknown, hours_for_phone
 
         try:
-            return hours_for_phone(hours, phone, country)
+            return hours_for_phone(hours, PhoneNumber.parse(phone), country)
         except ZoneUnknown:
             if has_zone:
                 return hours

@@ -14,10 +14,10 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_wolkvox.assets import own_assets, server_uri, tell
 from airflow_provider_wolkvox.batch import Agent, Batch, Call, Flag, Limits, Made, Outcome, PutOff, Stop, in_words
 from airflow_provider_wolkvox.calling.lateness import instant
-from airflow_provider_wolkvox.calling.phone import same_customer_key
 from airflow_provider_wolkvox.ledger import BatchLedger, State, may_have_forgotten
 from airflow_provider_wolkvox.operators.calling import CallingOperator
 from airflow_provider_wolkvox.operators.once import can_pause, pause_until, why_too_late
+from airflow_provider_wolkvox.phone import PhoneNumber, masked
 from airflow_provider_wolkvox.validation import (
     Checks,
     choices,
@@ -174,7 +174,7 @@ class AuxCallBatchOperator(CallingOperator):
 
     def _checked(self, now: datetime) -> tuple[list[Call], dict[Call, Outcome]]:
         """Return all calls, and those among them that cannot be made, with their reasons."""
-        from airflow_provider_wolkvox.api.arguments import agent_id, masked, phone
+        from airflow_provider_wolkvox.api.arguments import agent_id
 
         if isinstance(self.calls, (str, Mapping)) or not isinstance(self.calls, Iterable):
             raise ValueError(
@@ -191,29 +191,29 @@ class AuxCallBatchOperator(CallingOperator):
                     f"calls[{index}] is no mapping with agent_id and customer_phone (and call_before, if need be). "
                     "No call was made"
                 )
-            shown = masked(str(given["customer_phone"]))
+            shown = masked(given["customer_phone"])
+            before = given.get("call_before")
             try:
-                before = instant(given["call_before"], "call_before") if given.get("call_before") else None
+                before = None if before is None else instant(before, "call_before")
             except ValueError:
                 # Not repeated: it might be the number.
                 raise ValueError(
                     f"calls[{index}]: call_before is no instant with a time zone. No call was made"
                 ) from None
             try:
-                call = Call(index, agent_id(given["agent_id"]), phone(given["customer_phone"]), shown, before)
-                why = ""
+                number = PhoneNumber.parse(given["customer_phone"])
+                calls.append(Call(index, agent_id(given["agent_id"]), number, shown, before))
             except ValueError as wrong:
-                call, why = Call(index, "", f"no number, {index}", shown), str(wrong)
-            customer = same_customer_key(call.phone)
+                calls.append(Call(index, "", PhoneNumber(""), shown))
+                skipped[calls[-1]] = Outcome(Made.SKIPPED, now, reason=str(wrong))
+                continue
+            customer = self.hook.customer_key(number)
             same = _earlier(customer, seen, longer)
-            if not why and same is not None:
-                why = f"calls[{same}] is to the same number"
-            calls.append(call)
-            if why:
-                skipped[call] = Outcome(Made.SKIPPED, now, reason=why)
-            else:
-                seen[customer] = index
-                longer |= {customer[-digits:]: index for digits in _SHORT if len(customer) > digits}
+            if same is not None:
+                skipped[calls[-1]] = Outcome(Made.SKIPPED, now, reason=f"calls[{same}] is to the same number")
+                continue
+            seen[customer] = index
+            longer |= {customer[-digits:]: index for digits in _SHORT if len(customer) > digits}
         return calls, skipped
 
     def _limits(self) -> Limits:
@@ -245,7 +245,7 @@ class AuxCallBatchOperator(CallingOperator):
         doubtful = {call: each for call, each in batch.outcomes.items() if each.made is Made.UNKNOWN}
         found = {}
         for call, outcome in doubtful.items():
-            reported = self.find_call(world.asked_of.get(call, call.agent_id), call.phone, outcome.at)
+            reported = self.find_call(world.asked_of.get(call, call.agent_id), call.phone.written, outcome.at)
             if reported:
                 self.log.info("Call %d was made: report %s shows it.", call.index, reported.report)
                 found[call] = Outcome(Made.ACCEPTED, outcome.at, conn_id=reported.conn_id)
@@ -388,7 +388,7 @@ class _World:
 
         sent_at = datetime.now(UTC)
         try:
-            made = self._task.hook.aux_call(call.agent_id, call.phone, before_sending=last_look)
+            made = self._task.hook.aux_call(call.agent_id, call.phone.written, before_sending=last_look)
         except NotSent as failure:
             return Outcome(Made.NOT_SENT, sent_at, reason=failure.why), Stop(str(failure), final=False)
         except (TokenBusy, ApiUnavailable) as failure:
@@ -472,7 +472,7 @@ class _World:
 
     def _customer(self, call: Call) -> str:
         # However a list spells a number, it is the same customer's.
-        return self._ledger.customer(same_customer_key(call.phone))
+        return self._ledger.customer(self._task.hook.customer_key(call.phone))
 
     def _entry(self, call: Call, state: State, at: datetime, outcome: Outcome | None = None) -> Entry:
         known = {"conn_id": outcome.conn_id, "reason": outcome.reason} if outcome else {}
@@ -508,7 +508,7 @@ def _earlier(customer: str, seen: Mapping[str, int], longer: Mapping[str, int]) 
 
 def _asked_for(call: Call) -> dict[str, str]:
     """Return a call as the next batch takes it."""
-    asked = {"agent_id": call.agent_id, "customer_phone": call.phone}
+    asked = {"agent_id": call.agent_id, "customer_phone": call.phone.written}
     return asked if call.call_before is None else {**asked, "call_before": call.call_before.isoformat()}
 
 

@@ -162,14 +162,14 @@ class SingleCallOperator(CallingOperator):
     @property
     def shown_number(self) -> str:
         """The number as logs and ledger show it."""
-        from airflow_provider_wolkvox.api.arguments import masked
+        from airflow_provider_wolkvox.phone import masked
 
         return masked(str(self.customer_phone))
 
     @cached_property
     def hours(self) -> Hours | None:
         """When the customer may be called; None for any time."""
-        return self.hook.calling_hours(self.calling_hours, str(self.customer_phone) if self.phone_zones else None)
+        return self.hook.calling_hours(self.calling_hours, self.customer_phone if self.phone_zones else None)
 
     def execute(self, context: Context) -> str:
         """Make the call unless it was made already; push `conn_id` and return it."""
@@ -230,8 +230,6 @@ class SingleCallOperator(CallingOperator):
         """
 
     def _request(self) -> Request:
-        from airflow_provider_wolkvox.calling.phone import same_customer_key
-
         shown = self.shown_number
 
         def send(**around: Any) -> dict[str, str]:
@@ -246,7 +244,7 @@ class SingleCallOperator(CallingOperator):
             return {"conn_id": call.conn_id}
 
         about = {"agent_id": str(self.agent_id), "phone": shown}
-        return Request(about, send, same_customer_key(str(self.customer_phone)))
+        return Request(about, send, self.hook.customer_key(self.customer_phone))
 
     def _wait_or_give_up(self, hours: Hours, closed: str, now: datetime, ledger: Ledger, context: Context) -> None:
         opens = hours.next_open(now)

@@ -99,7 +99,7 @@ class OfRecall(WolkvoxTask, BaseOperator):
     @property
     def shown(self) -> str:
         """The customer as logs and ledger show them."""
-        from airflow_provider_wolkvox.api.arguments import masked
+        from airflow_provider_wolkvox.phone import masked
 
         return masked(str(self.customer_phone))
 
@@ -140,7 +140,7 @@ class AtInstant(OfRecall):
     @cached_property
     def hours(self) -> Hours | None:
         """When the customer may be called; None for any time."""
-        return self.hook.calling_hours(self.calling_hours, str(self.customer_phone) if self.phone_zones else None)
+        return self.hook.calling_hours(self.calling_hours, self.customer_phone if self.phone_zones else None)
 
     def why_not(self) -> str | None:
         """Return why the customer must not be rung at that instant, and what to do about it; None if they may."""
@@ -194,8 +194,6 @@ class ScheduleRecallOperator(AtInstant, OnceOperator):
 
     def execute(self, context: Context) -> None:
         """Schedule the recall, unless that was done already."""
-        from airflow_provider_wolkvox.calling.phone import same_customer_key
-
         self.begin(context)
         what = f"recall ({self.recall_style}) in campaign {self.campaign_id} at {self.at}"
 
@@ -205,7 +203,7 @@ class ScheduleRecallOperator(AtInstant, OnceOperator):
             return {}
 
         about = {"agent_id": str(self.agent_id), "phone": self.shown, "what": what}
-        self.once(Request(about, send, same_customer_key(str(self.customer_phone))), context)
+        self.once(Request(about, send, self.hook.customer_key(self.customer_phone)), context)
 
     def require_allowed(self, ledger: Ledger, context: Context) -> None:
         """Refuse a recall that comes too late, one to an instant that cannot be, and any while calling is stopped."""

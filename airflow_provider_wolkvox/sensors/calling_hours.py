@@ -65,8 +65,7 @@ class CallingHoursSensor(WolkvoxTask, BaseSensorOperator):
         now = datetime.now(UTC)
         try:
             self.validate_rendered()
-            phone = None if self.customer_phone is None else str(self.customer_phone)
-            hours = WolkvoxHook(self.wolkvox_conn_id).calling_hours(self.calling_hours, phone)
+            hours = WolkvoxHook(self.wolkvox_conn_id).calling_hours(self.calling_hours, self.customer_phone)
             closed = hours.why_closed(now) if hours else None
             if hours is None or closed is None:
                 return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -13,6 +14,7 @@ from test_batch import ALL_ONCE, CALLS, PHONES, batch, states
 
 from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
 from airflow_provider_wolkvox.operators import aux_call_batch
+from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
 
 LOCAL = "3005550801"
 
@@ -215,3 +217,67 @@ def test_what_a_cleared_process_does_late_is_answered_with_no_further_ring(simul
     assert again.state == "success", again.error
     assert max(simulator.rings.values()) == 1
     assert states(again).count("unknown") <= 2
+
+
+# The number as one value
+
+
+@needs_ledger
+@pytest.mark.parametrize(("first", "then"), [("987600001", "51987600001"), ("+51 1 456 7890", "014567890")])
+def test_a_short_national_number_is_not_rung_again_with_or_without_its_country(
+    simulator, wolkvox_connection, server, first, then
+):
+    assert run_try(batch(calls=[one(first)]), server).state == "success"
+    server.ti_id = uuid4()
+    again = run_try(batch(calls=[one(then)]), server, try_number=2, max_tries=1)
+    assert again.state == "success", again.error
+    assert sum(simulator.rings.values()) == 1
+
+
+def test_a_number_that_is_left_for_the_next_batch_keeps_its_plus(simulator, wolkvox_connection, server):
+    run = run_try(batch(calls=[one(LOCAL), one("+1 213 555 0123", "10002")], max_calls=1), server)
+    [left] = run.xcoms["left"]
+    assert left == {"agent_id": "10002", "customer_phone": "+12135550123"}
+    run_try(batch(calls=run.xcoms["left"]), Server())
+    assert simulator.rings == {LOCAL: 1, "12135550123": 1}
+
+
+class OpenIn:
+    """Hours that are open at any time in one zone, and never in another."""
+
+    def __init__(self, zone: str, zones: frozenset[str]) -> None:
+        self._zone, self._zones = zone, zones
+
+    def in_zones(self, zones):
+        return OpenIn(self._zone, frozenset(zones))
+
+    def why_closed(self, at):
+        return None if self._zones == {self._zone} else "closed there"
+
+    def next_open(self, at):
+        return at + timedelta(hours=1)
+
+
+def test_a_batch_judges_a_number_by_the_clock_that_a_single_call_judges_it_by(simulator, set_connection, server):
+    number = "+1 213 555 0123"
+    set_connection(extra={"base_url": simulator.base_url, "country": "CO"})
+    hours = {
+        "calling_hours": OpenIn("America/Bogota", frozenset({"America/Bogota"})),
+        "phone_zones": True,
+        "outside_hours": "skip",
+    }
+    single = run_try(lambda dag: AuxCallOperator(task_id="task", **one(number), **hours), Server())
+    many = run_try(batch(calls=[one(number), one(LOCAL, "10002")], **hours), server)
+    assert single.state == "skipped", single.error
+    assert states(many) == ["skipped", "accepted"]
+    assert simulator.rings == {LOCAL: 1}
+
+
+@pytest.mark.parametrize("number", ["3005550801.0", "3005550801 - 3005550802", "3,00555E+09"])
+def test_what_cannot_be_one_number_is_skipped_with_the_reason_and_the_rest_is_called(
+    simulator, wolkvox_connection, server, number
+):
+    run = run_try(batch(calls=[one(number), one(LOCAL, "10002")]), server)
+    assert states(run) == ["skipped", "accepted"]
+    assert "customer_phone (***" in run.xcoms["return_value"][0]["reason"]
+    assert simulator.rings == {LOCAL: 1}

@@ -752,7 +752,7 @@ BAD = {
     "a number's country has no numbers": (
         {"country": "ZZ"},
         {"phone_zones": True, "calling_hours": LAW},
-        "'ZZ' is no country whose numbers are known",
+        "'ZZ' is not a country whose numbers are known",
     ),
 }
 

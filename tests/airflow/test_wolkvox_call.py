@@ -291,10 +291,10 @@ def test_what_does_not_say_whom_to_call_is_refused_for_good(simulator, wolkvox_c
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        (("", PHONE), "agent_id is empty"),
+        (("", PHONE), "agent_id is missing"),
         ((PHONE, "10-"), "customer_phone"),
-        ((AGENT, None), "customer_phone must be text"),
-        ((AGENT, 3005550101.0), "customer_phone must be text, not float"),
+        ((AGENT, None), "customer_phone is missing"),
+        ((AGENT, 3005550101.0), "customer_phone (float) is a float"),
         ({**CALL, "call_before": "tomorrow"}, "call_before"),
         ({**CALL, "call_before": datetime(2026, 1, 1)}, "call_before"),
     ],

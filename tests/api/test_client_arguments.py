@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_wolkvox.api import WolkvoxClient, arguments
+from airflow_provider_wolkvox.phone import masked
 
 BAD_CLIENTS = {
     "server empty": ({"server": ""}, "server code is empty"),
@@ -55,32 +56,34 @@ BAD_CLIENTS = {
 }
 
 BAD_CALLS = {
-    "agent empty": (("", PHONE), "agent_id is empty"),
-    "agent only dashes": (("--", PHONE), "agent_id is empty"),
-    "agent none": ((None, PHONE), "agent_id must be text"),
-    "agent a float": ((10001.0, PHONE), "agent_id must be text"),
+    "agent empty": (("", PHONE), "agent_id is missing"),
+    "agent only dashes": (("--", PHONE), "agent_id is not digits"),
+    "agent none": ((None, PHONE), "agent_id is missing"),
+    "agent a float": ((10001.0, PHONE), "is a float"),
     "agent a boolean": ((True, PHONE), "agent_id must be text"),
     "agent a list": ((["10001"], PHONE), "agent_id must be text"),
     "agent with letters": (("10001a", PHONE), "not digits"),
     "agent with another parameter": (("10001&api=hang", PHONE), "not digits"),
     "agent in other digits": (("１０００１", PHONE), "not digits"),
+    "agent with a plus": (("+10001", PHONE), "not digits"),
+    "agent with a dash": (("10-001", PHONE), "not digits"),
     "agent with two plus": (("++10001", PHONE), "not digits"),
     "agent an unrendered template": (("{{ params.agent }}", PHONE), "not digits"),
-    "phone empty": ((AGENT, ""), "customer_phone is empty"),
-    "phone blank": ((AGENT, " - "), "customer_phone is empty"),
-    "phone none": ((AGENT, None), "customer_phone must be text"),
-    "phone a float": ((AGENT, 573001234567.0), "customer_phone must be text"),
+    "phone empty": ((AGENT, ""), "customer_phone is missing"),
+    "phone blank": ((AGENT, " - "), "customer_phone is missing"),
+    "phone none": ((AGENT, None), "customer_phone is missing"),
+    "phone a float": ((AGENT, 573001234567.0), "is a float"),
     "phone bytes": ((AGENT, b"573001234567"), "customer_phone must be text"),
     "phone of four digits": ((AGENT, "1234"), "has 4 digits"),
     "phone of twenty-one digits": ((AGENT, "1" * 21), "has 21 digits"),
     "phone with letters": ((AGENT, "300CALLNOW"), "something other than digits"),
-    "phone with an extension": ((AGENT, "3001234567x12"), "something other than digits"),
+    "phone with an extension": ((AGENT, "3001234567x12"), "has an extension"),
     "phone with a second plus": ((AGENT, "57+3001234567"), "something other than digits"),
     "phone with two plus": ((AGENT, "++573001234567"), "something other than digits"),
-    "phone of two numbers": ((AGENT, "3001234567/3007654321"), "something other than digits"),
+    "phone of two numbers": ((AGENT, "3001234567/3007654321"), "more than one number"),
     "phone in other digits": ((AGENT, "٣٠٠١٢٣٤٥٦٧"), "something other than digits"),
-    "phone with a zero-width blank": ((AGENT, "300\u200b1234567"), "something other than digits"),
-    "phone in scientific notation": ((AGENT, "5.73E+11"), "something other than digits"),
+    "phone with a zero-width blank": ((AGENT, "300\u200b1234567"), "U+200B"),
+    "phone in scientific notation": ((AGENT, "5.73E+11"), "is a float"),
 }
 
 GOOD_PHONES = {
@@ -123,13 +126,13 @@ def test_a_phone_is_sent_as_digits(given_as, sent_as, sim, connect):
     assert sim.rings == {sent_as: 1}
 
 
-@pytest.mark.parametrize("agent", ["10001", 10001, " 10001 ", "+10001", "10-001"])
+@pytest.mark.parametrize("agent", ["10001", 10001, " 10001 "])
 def test_an_agent_is_sent_as_digits(agent, sim, connect):
     assert connect(sim).aux_call(agent, PHONE).agent_id == AGENT
     assert sim.calls[0].agent_id == AGENT
 
 
-@pytest.mark.parametrize("prefix", ["9", 9, "00 57", "+57"])
+@pytest.mark.parametrize("prefix", ["9", 9, "0057", " 9 "])
 def test_the_dial_prefix_is_put_before_the_number(prefix, sim, connect):
     connect(sim, dial_prefix=prefix).aux_call(AGENT, "3005550101")
     digits = "".join(filter(str.isdigit, str(prefix)))
@@ -313,7 +316,7 @@ def test_no_text_of_the_server_shows_a_secret_or_a_whole_number(words, secrets, 
 
 @given(_phones)
 def test_a_masked_number_shows_at_most_its_last_four_digits(number):
-    shown = arguments.masked(number)
+    shown = masked(number)
     assert number not in shown
     assert sum(map(str.isdigit, shown)) <= 4
     assert shown == "***" or number.endswith(shown.removeprefix("***"))

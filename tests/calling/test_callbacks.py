@@ -67,7 +67,7 @@ def only_skip(attempts, rules=None, now=NOW, **known):
 def test_a_call_that_was_cut_is_called_back_by_the_agent_who_had_it():
     attempt = cut(phone="+57 300 123-4567")
     plan = choose([attempt], Rules(shorter_than=30, hours=LAW), NOW)
-    assert plan.callbacks == (Callback("10001", "573001234567", attempt),)
+    assert plan.callbacks == (Callback("10001", "+573001234567", attempt),)
     assert plan.skips == ()
     assert plan.counts == {}
 
@@ -471,7 +471,7 @@ def test_one_number_given_for_a_list_of_numbers_is_refused():
 
 
 def test_an_unknown_country_of_numbers_is_refused():
-    with pytest.raises(ValueError, match="'XX' is no country whose numbers are known"):
+    with pytest.raises(ValueError, match="'XX' is not a country whose numbers are known"):
         choose([cut()], Rules(hours=LAW, phone_country="XX"), NOW)
 
 
