@@ -84,7 +84,7 @@ class Entry:
         """Return whether the entry is about something.
 
         :param subject: a call's masked number, or what else was asked for
-        :param number: a call's number, in its one spelling (`same_customer_key`)
+        :param number: a call's number, in its one spelling (`PhoneNumber.key`)
         """
         if number and self.customer:
             return self.customer == _fingerprint(number, self.reference)

@@ -165,6 +165,8 @@ NO_REFERENCE = {
     "batch_report",
     "lineage",
     "mapping",
+    "task",
+    "validation",
     "api.agents",
     "api.arguments",
     "api.campaigns",
