@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -24,7 +24,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_wolkvox.task import WolkvoxTask, default_args_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -149,6 +149,46 @@ def require_lane(task: Any, context: Context) -> None:
             "no phone rang. Something changed the task's pool or connection after it was defined (a cluster policy, "
             "an assignment, expand_kwargs(strict=False)): give wolkvox_conn_id and pool to the operator instead."
         )
+    if getattr(context["ti"], "pool", None):
+        for doubt in _doubts_about(task):
+            task.log.warning("%s", doubt)
+
+
+def _doubts_about(task: Any) -> Iterator[str]:
+    """Yield what may let the token be used twice at once, as far as Airflow's database tells: before 3.0 only."""
+    from airflow.models.connection import Connection
+    from airflow.models.pool import Pool
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    command = "python -m airflow_provider_wolkvox"
+    with create_session() as session:
+        slots = session.scalar(select(Pool.slots).where(Pool.pool == task.lane))
+        if slots is not None and slots != SLOTS:
+            yield (
+                f"Pool {task.lane!r} has {slots} slots, so the token may be used by several requests at once. Run "
+                f"`{command} sync-pools --conn-id {task.lane}`."
+            )
+        if task.shares_lane:
+            return
+        token = _token_of(lambda: task.hook.connection.password)
+        of_others = select(Connection).where(
+            Connection.conn_type == "wolkvox", Connection.conn_id != task.wolkvox_conn_id
+        )
+        for other in session.scalars(of_others):
+            if token and _token_of(partial(getattr, other, "password")) == token:
+                yield (
+                    f"Connections {task.wolkvox_conn_id!r} and {other.conn_id!r} hold one token. Give all tasks that "
+                    f"use it one pool, and run `{command} check`."
+                )
+
+
+def _token_of(read: Callable[[], str | None]) -> str:
+    """Return the token that is read; empty if it cannot be found or decrypted, which the request itself will tell."""
+    try:
+        return (read() or "").strip()
+    except Exception:
+        return ""
 
 
 # Once for a class: a DAG file may map it hundreds of times, and to look at a signature takes as long as all the rest.

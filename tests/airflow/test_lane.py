@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, BaseOperator, TaskGroup
-from capabilities import DagSerialization
+from capabilities import HAS_TASK_SDK, DagSerialization
 from samples import AGENT, PHONE, TOKEN
 from task_runner import Server, run_try
 
@@ -404,6 +404,64 @@ def test_a_templated_connection_is_rendered_before_it_is_used(define, run, simul
 
     assert result.state == "success"
     assert simulator.rings == {PHONE: 1}
+
+
+# What the database tells a task: before 3.0 only
+
+
+@pytest.fixture
+def keep():
+    """Keep pools and connections in the database of a task's own."""
+    from airflow.models.connection import Connection
+    from airflow.models.pool import Pool
+    from airflow.utils.session import create_session
+    from database_runner import _database
+    from sqlalchemy import delete
+
+    _database()
+
+    def forget():
+        with create_session() as session:
+            session.execute(delete(Connection).where(Connection.conn_type == "wolkvox"))
+            session.execute(delete(Pool).where(Pool.pool != "default_pool"))
+
+    def add(*rows):
+        with create_session() as session:
+            session.add_all(rows)
+
+    forget()
+    yield add
+    forget()
+
+
+needs_database = pytest.mark.skipif(HAS_TASK_SDK, reason="about what a task reads in the database, which 3.0 took away")
+
+
+@needs_database
+@pytest.mark.parametrize(("slots", "told"), [(1, False), (5, True), (-1, True)])
+def test_a_widened_pool_is_named_before_the_call(simulator, wolkvox_connection, keep, everything_said, slots, told):
+    from airflow.models.pool import Pool
+
+    keep(Pool(pool="wolkvox_default", slots=slots, include_deferred=False))
+    assert run_try(lambda dag: plain(calling_hours=None), Server()).state == "success"
+    said = everything_said()
+    assert (f"Pool 'wolkvox_default' has {slots} slots" in said) == told
+    if told:
+        assert said.index("slots, so the token") < said.index("wolkvox accepted the call")
+
+
+@needs_database
+@pytest.mark.parametrize(("token", "told"), [(TOKEN, True), ("tok-another-1234567890", False)])
+def test_another_connection_with_the_token_is_named_before_the_call(
+    simulator, wolkvox_connection, keep, everything_said, token, told
+):
+    from airflow.models.connection import Connection
+
+    keep(Connection(conn_id="sales", conn_type="wolkvox", host="0042", password=token))
+    assert run_try(lambda dag: plain(calling_hours=None), Server()).state == "success"
+    said = everything_said()
+    assert ("Connections 'wolkvox_default' and 'sales' hold one token" in said) == told
+    assert token not in said
 
 
 def test_no_message_of_the_lane_shows_a_token_or_a_number(simulator, wolkvox_connection):
