@@ -15,9 +15,10 @@ Airflow decide how this is done here:
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 DEFAULT_CONN_ID = "wolkvox_default"
 SLOTS = 1
+
+ALLOW_TEST_RUNS = "WOLKVOX_ALLOW_TEST_RUNS"
+"""The environment variable that, as `1`, lets test runs call the real wolkvox."""
+
 EVERYBODYS_POOL = "default_pool"
 
 # What Airflow accepts as a pool's name.
@@ -74,6 +79,9 @@ class InLane(WolkvoxTask):
     :param mapped_lane: set by `partial`, for nobody else: the lane of the mapped task that this one is made from
     :raises ValueError: when the DAG is parsed: the lane cannot be one, or an argument would break it
     """
+
+    acts: ClassVar[bool] = True
+    """Whether the task makes a phone ring, or changes something at wolkvox; else it only reads."""
 
     if TYPE_CHECKING:
         template_fields: Sequence[str]
@@ -127,9 +135,11 @@ class InLane(WolkvoxTask):
     def begin(self, context: Context) -> None:
         """Require, before anything is asked of wolkvox, what each task that uses the token needs.
 
-        :raises AirflowFailException: the task is outside its lane
+        :raises AirflowFailException: the task is outside its lane, or would act on customers in a test run
         """
         require_lane(self, context)
+        if self.acts:
+            require_real_run(self, context)
 
 
 def require_lane(task: Any, context: Context) -> None:
@@ -189,6 +199,31 @@ def _token_of(read: Callable[[], str | None]) -> str:
         return (read() or "").strip()
     except Exception:
         return ""
+
+
+def require_real_run(task: Any, context: Context) -> None:
+    """Refuse to act on real customers in `airflow dags test`, `dag.test()` and `airflow tasks test`.
+
+    Such a run deletes the real run of its date, with what is remembered of its calls, and knows no pool.
+
+    :param task: the running task, an `InLane` with the hook of its connection
+    :raises AirflowFailException: it is such a run, its connection has no `base_url`, and nobody allows it
+    """
+    from airflow_provider_wolkvox.compat import is_test_run
+
+    if not is_test_run(context["ti"]) or os.environ.get(ALLOW_TEST_RUNS) == "1":
+        return
+    try:
+        elsewhere = task.hook.extra("base_url") is not None
+    except ValueError as wrong:
+        raise AirflowFailException(str(wrong)) from None
+    if not elsewhere:
+        raise AirflowFailException(
+            "This is a test run (airflow dags test, dag.test() or airflow tasks test), and connection "
+            f"{task.wolkvox_conn_id!r} leads to the real wolkvox. No request was made and no phone rang. A test run "
+            "replaces the real run of its date, knows no pool, and would ring customers again. Give the connection the "
+            f"base_url of a simulator; or, to ring real phones on purpose, set {ALLOW_TEST_RUNS}=1 in the environment."
+        )
 
 
 # Once for a class: a DAG file may map it hundreds of times, and to look at a signature takes as long as all the rest.

@@ -22,6 +22,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_provider_wolkvox.compat import ran_before
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -263,6 +265,8 @@ def may_have_forgotten(context: Mapping[str, Any], retries: int, *, remembers: b
     ti = context["ti"]
     if ti.try_number <= 1:
         # `airflow tasks test` runs as try 0.
+        if not remembers and ran_before(ti):
+            return "this very try was run before, which this Airflow (before 3.0) lets a person force"
         return None
     if not remembers:
         return "this Airflow (before 3.3) keeps nothing that would tell"

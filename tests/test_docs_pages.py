@@ -164,6 +164,7 @@ NO_REFERENCE = {
     "batch",
     "batch_report",
     "lineage",
+    "compat",
     "mapping",
     "task",
     "validation",

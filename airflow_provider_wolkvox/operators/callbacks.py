@@ -61,6 +61,7 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("campaign_id", "since", "until", "plan_path", "wolkvox_conn_id")
+    acts = False
     checks: ClassVar[Checks] = {
         "campaign_id": campaign,
         "since": instant_or_length,

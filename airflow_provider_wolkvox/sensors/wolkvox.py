@@ -47,6 +47,7 @@ class WolkvoxSensor(UsesHook, InLane, BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("wolkvox_conn_id",)
+    acts = False
     # Any other would keep the lane for the whole wait; of a mapped task Airflow says so only later.
     checks: ClassVar[Checks] = {"mode": choice("reschedule")}
     valid_modes: Iterable[str] = ("reschedule",)

@@ -140,7 +140,7 @@ def run_try(
         server.under_way(),
     ):
         try:
-            ti._run_raw_task(mark_success=False, test_mode=False)
+            ti._run_raw_task(mark_success=False, test_mode=False, job_id=1)
         except (Exception, AirflowTaskTerminated) as failure:
             error = failure
     with create_session() as session:

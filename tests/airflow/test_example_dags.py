@@ -198,3 +198,12 @@ class TestAfterACampaign:
         assert lost
         assert wolkvox_simulator.rings == Counter(lost.keys())
         assert {call.phone: call.agent_id for call in wolkvox_simulator.calls} == lost
+
+
+def test_a_test_run_with_the_real_wolkvox_rings_nobody(set_connection, dag_of, capfd):
+    # The token is of no form, so that nothing is sent here in any case.
+    set_connection(password="no token")
+
+    assert dag_of("wolkvox_aux_call").test().state == "failed"
+    out, err = capfd.readouterr()
+    assert "This is a test run" in out + err

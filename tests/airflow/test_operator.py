@@ -12,7 +12,7 @@ from datetime import datetime
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG
-from capabilities import HAS_LEDGER, needs_ledger, needs_raw_extra
+from capabilities import HAS_LEDGER, HAS_TASK_SDK, needs_ledger, needs_raw_extra
 from samples import AGENT, PHONE, TOKEN, time_for
 from task_runner import Server, kind_of, run_try
 
@@ -554,3 +554,24 @@ def test_importing_the_operator_and_making_one_imports_no_heavy_library():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.partition("#")[2].split() == []
+
+
+@pytest.mark.skipif(HAS_TASK_SDK, reason="from 3.0 no command runs a finished try again")
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_first_try_that_a_person_forces_to_run_again_calls_nobody(simulator, wolkvox_connection, server, ended):
+    from airflow.models import Log
+    from airflow.utils.session import create_session
+
+    def ran(ti):
+        if ended:
+            ti.duration = 1.0
+            return
+        with create_session() as session:
+            session.query(Log).delete()
+            session.add_all(Log("running", ti) for _ in range(2))
+
+    result = run_try(calling(), server, around=ran)
+
+    assert result.state == "failed"
+    assert "this very try was run before" in str(result.error)
+    assert simulator.rings == {}
