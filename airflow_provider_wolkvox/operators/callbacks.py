@@ -161,7 +161,7 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
 
 def _head(plan: Plan) -> str:
     """Return the first callbacks as a table, their numbers masked, and how many more there are."""
-    from airflow_provider_wolkvox.calling.phone import masked
+    from airflow_provider_wolkvox.phone import masked
 
     rows = [("agent", "customer", "call", "result", "seconds")]
     for callback in plan.callbacks[:_SHOWN]:
