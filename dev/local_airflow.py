@@ -165,7 +165,7 @@ class LocalAirflow:
         env: Mapping[str, str] | None = None,
         parallelism: int = 8,
         components: Sequence[Component] | None = None,
-        start_timeout: float = 120.0,
+        start_timeout: float = 600.0,
         on_step: Callable[[str], None] = lambda what: None,
     ) -> None:
         self.home = Path(home).resolve()
@@ -407,7 +407,7 @@ class LocalAirflow:
 
     # Commands and looks
 
-    def cli(self, *arguments: str, check: bool = True, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
+    def cli(self, *arguments: str, check: bool = True, timeout: float = 600.0) -> subprocess.CompletedProcess[str]:
         """Run ``airflow <arguments>`` in this Airflow's environment.
 
         :raises CommandFailed: with what the command printed, unless ``check`` is false.
@@ -419,7 +419,7 @@ class LocalAirflow:
 
         :raises CommandFailed: with what the command printed, unless ``check`` is false.
         """
-        return self._run("airflow_provider_wolkvox", *arguments, check=check, timeout=120.0)
+        return self._run("airflow_provider_wolkvox", *arguments, check=check, timeout=600.0)
 
     def _run(self, *command: str, check: bool, timeout: float) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -500,7 +500,7 @@ class LocalAirflow:
         found = self._get("/importErrors", limit=_PAGE)["import_errors"]
         return {error["filename"]: error["stack_trace"] for error in found}
 
-    def wait_for_dag(self, dag_id: str, timeout: float = 60.0) -> None:
+    def wait_for_dag(self, dag_id: str, timeout: float = 600.0) -> None:
         """Wait until the dag-processor has parsed the DAG's file, as it is now, since this start.
 
         :raises LocalAirflowError: at once if a file that names this DAG cannot be imported.
@@ -535,7 +535,7 @@ class LocalAirflow:
         conf: Mapping[str, Any] | None = None,
         run_id: str | None = None,
         logical_date: datetime | None = None,
-        timeout: float = 60.0,
+        timeout: float = 600.0,
     ) -> str:
         """Start a run, and return its id; a DAG not parsed yet is waited for, a paused one unpaused.
 
@@ -562,7 +562,7 @@ class LocalAirflow:
         """``queued``, ``running``, ``success`` or ``failed``."""
         return str(self._get(f"/dags/{dag_id}/dagRuns/{run_id}")["state"])
 
-    def wait_for_run(self, dag_id: str, run_id: str, timeout: float = 120.0) -> str:
+    def wait_for_run(self, dag_id: str, run_id: str, timeout: float = 600.0) -> str:
         """Wait for the end of a run, and return ``success`` or ``failed``."""
         return self.wait_until(
             lambda: (state := self.run_state(dag_id, run_id)) in FINISHED and state,
@@ -595,7 +595,7 @@ class LocalAirflow:
         *,
         map_index: int = -1,
         try_number: int | None = None,
-        timeout: float = 60.0,
+        timeout: float = 600.0,
     ) -> TaskInstance:
         """Wait until a task is in one of the states (and, if given, in that try), and return it."""
         wanted = frozenset(states)

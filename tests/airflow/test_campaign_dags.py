@@ -19,7 +19,7 @@ from scheduler_dags import HOURS_LANE, HOURS_NEXT_PHONE, HOURS_PHONE, OPENS_FILE
 from airflow_provider_wolkvox.api import WolkvoxClient
 from airflow_provider_wolkvox.simulator import CatchingUpClock, Simulator
 
-pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(1800)]
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = [
@@ -109,11 +109,11 @@ def test_each_customer_who_hung_up_early_is_rung_once_by_the_agent_who_had_the_c
     dag_id = "wolkvox_retry_after_campaign"
     run_id = airflow.trigger(dag_id)
     # The sensor has asked and found a campaign of which nothing is dialled; only now it begins.
-    assert simulator.wait_for(lambda sim: sim.stats().requests > 0, timeout=120)
+    assert simulator.wait_for(lambda sim: sim.stats().requests > 0, timeout=600)
     assert dialled(simulator) == ()
     simulator.clock.run()
     wolkvox.start_campaign(CAMPAIGN)
-    assert airflow.wait_for_run(dag_id, run_id, timeout=300) == "success"
+    assert airflow.wait_for_run(dag_id, run_id) == "success"
 
     lost = {
         dial.phone: dial.agent_id
@@ -142,7 +142,7 @@ def test_each_customer_who_hung_up_early_is_rung_once_by_the_agent_who_had_the_c
 
     # The engineer clears the whole run: whoever was called back is not called back again.
     airflow.clear(dag_id, run_id)
-    airflow.wait_for_run(dag_id, run_id, timeout=300)
+    airflow.wait_for_run(dag_id, run_id)
     assert simulator.rings == dict.fromkeys(lost, 1)
     assert airflow.xcom(dag_id, run_id, "callbacks", "skips")["called-back"] == len(lost)
 
@@ -151,13 +151,13 @@ def test_whom_a_campaign_did_not_reach_it_dials_once_more(airflow, simulator, wo
     dag_id = "wolkvox_redial_unanswered"
     simulator.clock.run()
     wolkvox.start_campaign(CAMPAIGN)
-    assert simulator.wait_for(lambda sim: sim.campaign(CAMPAIGN).finished, timeout=60)
+    assert simulator.wait_for(lambda sim: sim.campaign(CAMPAIGN).finished, timeout=600)
     first_round = dialled(simulator)
     unreached = {dial.phone for dial in first_round if dial.what.result in ("NO-ANSWER", "BUSY")}
     assert 3 <= len(unreached) < CUSTOMERS
 
     run_id = airflow.trigger(dag_id)
-    assert airflow.wait_for_run(dag_id, run_id, timeout=300) == "success"
+    assert airflow.wait_for_run(dag_id, run_id) == "success"
 
     assert Counter(dial.phone for dial in dialled(simulator)) == {
         dial.phone: 1 + (dial.phone in unreached) for dial in first_round
@@ -172,24 +172,33 @@ def test_whom_a_campaign_did_not_reach_it_dials_once_more(airflow, simulator, wo
 
     # The engineer clears the run: the campaign is stopped and started again, but its records are not recalled again.
     airflow.clear(dag_id, run_id)
-    assert airflow.wait_for_run(dag_id, run_id, timeout=300) == "success"
+    assert airflow.wait_for_run(dag_id, run_id) == "success"
     assert simulator.campaign(CAMPAIGN).recalls == 2
     assert len(dialled(simulator)) == CUSTOMERS + len(unreached)
 
 
 def test_a_call_outside_of_the_customers_hours_waits_without_its_lane_and_is_made_when_they_open(airflow, tmp_path):
+    # A machine so busy that the hours open before the tasks have run proves nothing: then once more, with more time.
+    assert any(is_made_when_hours_open(airflow, tmp_path, timedelta(seconds=ahead)) for ahead in (25, 100, 400))
+
+
+def is_made_when_hours_open(airflow: LocalAirflow, folder: Path, ahead: timedelta) -> bool:
+    """Run the DAG, and return whether both tasks ran before the hours opened."""
     with Simulator() as simulator:
-        connect(airflow, simulator, tmp_path, HOURS_LANE)
-        opens = datetime.now(UTC) + timedelta(seconds=25)
+        connect(airflow, simulator, folder, HOURS_LANE)
+        opens = datetime.now(UTC) + ahead
         (airflow.home / OPENS_FILE).write_text(opens.isoformat())
         run_id = airflow.trigger("scheduler_hours")
 
+        states = ["up_for_reschedule", "success"]
+        waiting = airflow.wait_for_task("scheduler_hours", run_id, "waits", states).state == "up_for_reschedule"
         # The lane is free meanwhile: the other customer, who may be called at any time, is rung.
-        airflow.wait_for_task("scheduler_hours", run_id, "waits", ["up_for_reschedule"], timeout=60)
-        assert simulator.wait_for(lambda sim: sim.rings[HOURS_NEXT_PHONE] == 1, timeout=60)
-        assert simulator.rings[HOURS_PHONE] == 0
-        assert airflow.wait_for_run("scheduler_hours", run_id, timeout=120) == "success"
+        assert simulator.wait_for(lambda sim: sim.rings[HOURS_NEXT_PHONE] == 1, timeout=600)
+        waiting = waiting and datetime.now(UTC) < opens
+        assert not waiting or simulator.rings[HOURS_PHONE] == 0
+        assert airflow.wait_for_run("scheduler_hours", run_id) == "success"
 
         rung = {call.phone: call.at for call in simulator.calls}
         assert simulator.rings == {HOURS_PHONE: 1, HOURS_NEXT_PHONE: 1}
-        assert rung[HOURS_NEXT_PHONE] < opens <= rung[HOURS_PHONE]
+        assert opens <= rung[HOURS_PHONE]
+        return waiting

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from chaos import DISTURBANCES, Chaos, drawn, tally
 
-pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(1800)]
 
 SEED = 3
 

@@ -22,7 +22,7 @@ from cluster_calls import BATCH, LANES, MAPPED
 from local_airflow import MARK
 from services import INSTALL, ServiceError, Services, missing_services
 
-pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(1800)]
 
 CALLS = 24
 
@@ -101,7 +101,7 @@ def test_nothing_is_left_running_or_on_disk_when_the_cluster_is_ended(postgres_a
         ) as ended:
             assert "PostgreSQL and Redis run" in ended.stdout.readline()
             ended.send_signal(blow)
-            assert ended.wait(timeout=60) == 130
+            assert ended.wait(timeout=600) == 130
 
         assert list(folder.iterdir()) == []
         assert below(folder) == []

@@ -16,7 +16,7 @@ pytest.importorskip("selenium")
 
 from airflow_ui import DIALOG, EDITOR_LINE, EXTRA_FIELDS, EXTRA_FIELDS_JSON, ConnectionForm
 
-pytestmark = [pytest.mark.scheduler, pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.scheduler, pytest.mark.browser, pytest.mark.timeout(1800)]
 
 DAG_ID = "connection_form"
 DAGS = Path(__file__).resolve().with_name("connection_form_dags.py")

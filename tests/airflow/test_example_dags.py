@@ -13,7 +13,7 @@ import pytest
 
 from airflow_provider_wolkvox.simulator import CallResult, CatchingUpClock
 
-pytestmark = [pytest.mark.usefixtures("migrated_database", "own_sigterm"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.usefixtures("migrated_database", "own_sigterm"), pytest.mark.timeout(900)]
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "example_dags").glob("*.py"))
 CAMPAIGN = "32841"
@@ -170,7 +170,7 @@ class TestAfterACampaign:
     ):
         customers = [{"customer_id": str(n), "tel1": f"30055506{n:02}"} for n in range(20)]
         wolkvox_simulator.add_campaign(CAMPAIGN, records=customers, seed=20261122, started=True)
-        assert wolkvox_simulator.wait_for(lambda sim: sim.campaign(CAMPAIGN).finished, timeout=30)
+        assert wolkvox_simulator.wait_for(lambda sim: sim.campaign(CAMPAIGN).finished)
         wolkvox_simulator.fault("drop_after_ringing", api="aux_call")
 
         run = dag_of("wolkvox_retry_after_campaign").test()
@@ -185,7 +185,7 @@ class TestAfterACampaign:
     ):
         customers = [{"customer_id": str(n), "tel1": f"30055506{n:02}"} for n in range(20)]
         wolkvox_simulator.add_campaign(CAMPAIGN, records=customers, seed=20261122, started=True)
-        assert wolkvox_simulator.wait_for(lambda sim: sim.campaign(CAMPAIGN).finished, timeout=30)
+        assert wolkvox_simulator.wait_for(lambda sim: sim.campaign(CAMPAIGN).finished)
 
         run = dag_of("wolkvox_retry_after_campaign").test()
 

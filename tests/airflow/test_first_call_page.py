@@ -35,7 +35,7 @@ KEEPS = ("export ", ". ")
 STAYS = ("python -m airflow_provider_wolkvox simulate", "airflow standalone")
 # What only reads, and is typed again until it shows what the page promises.
 READS = ("airflow dags list-runs", "curl ")
-LONGEST_WAIT = 300
+LONGEST_WAIT = 900
 
 NEW_NETWORK = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
 JOIN_NETWORK = ["--net"] if os.geteuid() == 0 else ["--user", "--preserve-credentials", "--net"]
@@ -148,7 +148,7 @@ def _until(look: Callable[[], str], promised: Sequence[str], again: Callable[[],
 def _end(process: subprocess.Popen) -> None:
     os.killpg(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
-        process.wait(60)
+        process.wait(600)
     # Whatever is left of its group, too.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

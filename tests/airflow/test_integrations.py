@@ -18,7 +18,7 @@ from samples import SERVER
 
 from airflow_provider_wolkvox.simulator import Simulator
 
-pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(1800)]
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parents[1] / "example_dags"
@@ -104,7 +104,7 @@ def run_ids(airflow: LocalAirflow, dag_id: str) -> set[str]:
 def test_functions_say_whom_to_call_and_their_tasks_call_in_the_lane(airflow, calls):
     dag_id = "wolkvox_taskflow"
     run_id = airflow.trigger(dag_id)
-    assert airflow.wait_for_run(dag_id, run_id, timeout=180) == "success"
+    assert airflow.wait_for_run(dag_id, run_id) == "success"
 
     rung = {"3005550110": "10001", "3005550111": "10001", "3005550112": "10002"}
     assert calls.rings == dict.fromkeys(rung, 1)
@@ -120,7 +120,7 @@ def test_functions_say_whom_to_call_and_their_tasks_call_in_the_lane(airflow, ca
 
     # Cleared, the functions run again, and nobody is rung again.
     airflow.clear(dag_id, run_id)
-    assert airflow.wait_for_run(dag_id, run_id, timeout=180) == "success"
+    assert airflow.wait_for_run(dag_id, run_id) == "success"
     assert calls.rings == dict.fromkeys(rung, 1)
 
     # Airflow's UI is told the way to Manager; of what was skipped, too.
@@ -146,7 +146,7 @@ def test_a_finished_campaign_starts_the_dag_that_is_scheduled_on_it_and_hands_it
     airflow.wait_for_dag("wolkvox_after_campaign")
     airflow.unpause("wolkvox_after_campaign")
     run_id = airflow.trigger("wolkvox_watch_campaign")
-    assert airflow.wait_for_run("wolkvox_watch_campaign", run_id, timeout=120) == "success"
+    assert airflow.wait_for_run("wolkvox_watch_campaign", run_id) == "success"
 
     airflow.wait_until(lambda: run_ids(airflow, "wolkvox_after_campaign"), 60, "the second DAG runs")
     [follower] = run_ids(airflow, "wolkvox_after_campaign")

@@ -26,7 +26,7 @@ from local_airflow import (
     processes_of,
 )
 
-pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(1800)]
 
 DAGS = """
 import subprocess
@@ -60,7 +60,7 @@ def harness_trouble():
 
     @task
     def hangs():
-        time.sleep(600)
+        time.sleep(6000)
 
     fails()
     hangs()
@@ -275,7 +275,7 @@ def test_a_component_that_dies_while_starting_is_told_at_once(own_home):
 
     with (
         pytest.raises(ComponentDied, match="no-such-command"),
-        LocalAirflow(home=own_home, components=(*AIRFLOW_3, broken), start_timeout=60),
+        LocalAirflow(home=own_home, components=(*AIRFLOW_3, broken), start_timeout=600),
     ):
         pass
 
@@ -306,11 +306,11 @@ from local_airflow import LocalAirflow
 
 with LocalAirflow(home=Path(sys.argv[2])):
     print("running", flush=True)
-    time.sleep(600)
+    time.sleep(6000)
 """
 
 
-def wait_until(predicate, timeout: float = 60.0) -> None:
+def wait_until(predicate, timeout: float = 600.0) -> None:
     deadline = time.monotonic() + timeout
     while not predicate():
         assert time.monotonic() < deadline

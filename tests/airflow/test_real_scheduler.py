@@ -39,7 +39,7 @@ from scheduler_dags import (
 
 from airflow_provider_wolkvox.simulator import Simulator
 
-pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(1800)]
 
 HERE = Path(__file__).resolve().parent
 DAGS = HERE / "scheduler_dags.py"
@@ -125,7 +125,7 @@ def clear_and_wait(airflow: LocalAirflow, dag_id: str, run_id: str, task_id: str
     which = [task_id if map_index < 0 else (task_id, map_index)]
     assert airflow.clear(dag_id, run_id, which)
     task = airflow.wait_for_task(
-        dag_id, run_id, task_id, ["success", "failed"], map_index=map_index, try_number=before + 1, timeout=120
+        dag_id, run_id, task_id, ["success", "failed"], map_index=map_index, try_number=before + 1
     )
     # Whoever clears a task again while the scheduler is closing its run may have the run closed over it:
     # the task then never runs (Airflow on SQLite, which locks no rows).
@@ -135,7 +135,7 @@ def clear_and_wait(airflow: LocalAirflow, dag_id: str, run_id: str, task_id: str
 
 def test_the_example_rings_each_customer_once_and_hands_the_conn_ids_on(airflow, lanes):
     run_id = airflow.trigger("wolkvox_aux_call")
-    assert airflow.wait_for_run("wolkvox_aux_call", run_id, timeout=180) == "success"
+    assert airflow.wait_for_run("wolkvox_aux_call", run_id) == "success"
 
     simulator = lanes[EXAMPLE_LANE]
     assert simulator.rings == dict.fromkeys(EXAMPLE_PHONES, 1)
@@ -156,7 +156,7 @@ def test_runs_at_once_with_plain_and_mapped_tasks_use_the_token_one_request_at_a
     dag_id, simulator = "scheduler_parallel", lanes[PARALLEL_LANE]
     customers = [f"3006{number:04d}" for number in range(PARALLEL_RUNS)]
     runs = [airflow.trigger(dag_id, conf={"customers": prefix}) for prefix in customers]
-    assert [airflow.wait_for_run(dag_id, run_id, timeout=300) for run_id in runs] == ["success"] * PARALLEL_RUNS
+    assert [airflow.wait_for_run(dag_id, run_id) for run_id in runs] == ["success"] * PARALLEL_RUNS
 
     phones = [f"{prefix}{number:02d}" for prefix in customers for number in range(PARALLEL_PLAIN + PARALLEL_MAPPED)]
     assert len(phones) >= 12
@@ -189,7 +189,7 @@ def test_a_task_without_its_pool_waits_until_check_has_said_why_and_sync_pools_h
 
 def test_what_a_task_returned_is_no_template_in_a_mapped_call(airflow, lanes):
     run_id = airflow.trigger("scheduler_data")
-    assert airflow.wait_for_run("scheduler_data", run_id, timeout=120) == "failed"
+    assert airflow.wait_for_run("scheduler_data", run_id) == "failed"
     states = [airflow.task_instance("scheduler_data", run_id, "call", index).state for index in range(2)]
     assert states == ["success", "failed"]
     assert "agent_id is not digits" in log_of(airflow, "scheduler_data", run_id, "call", 1)
@@ -208,7 +208,7 @@ def test_no_retry_and_no_clear_calls_again_after_an_unknown_outcome(airflow, lan
     dag_id, simulator = "scheduler_unknown", lanes[UNKNOWN_LANE]
     simulator.fault("drop_after_ringing", phone=UNKNOWN_PHONE)
     run_id = airflow.trigger(dag_id)
-    assert airflow.wait_for_run(dag_id, run_id, timeout=120) == "failed"
+    assert airflow.wait_for_run(dag_id, run_id) == "failed"
     assert airflow.task_instance(dag_id, run_id, "call").try_number == 1
     assert "The phone may have rung" in log_of(airflow, dag_id, run_id, "call")
 
@@ -230,7 +230,7 @@ class TestASucceededTask:
     @classmethod
     def run_id(cls, airflow):
         run_id = airflow.trigger(cls.DAG)
-        assert airflow.wait_for_run(cls.DAG, run_id, timeout=180) == "success"
+        assert airflow.wait_for_run(cls.DAG, run_id) == "success"
         return run_id
 
     def release(self, airflow, run_id, *where: str, check: bool = True):
@@ -349,12 +349,12 @@ def test_a_look_up_gives_the_lane_back_between_its_looks_and_finds_the_call_that
     simulator.hold_reports()
     simulator.fault("drop_after_ringing", phone=LOOK_UP_PHONE)
     run_id = airflow.trigger(dag_id)
-    airflow.wait_for_task(dag_id, run_id, "looked_up", ["up_for_reschedule"], timeout=120)
+    airflow.wait_for_task(dag_id, run_id, "looked_up", ["up_for_reschedule"])
     # No report shows the call yet, and the next one in the lane is made all the same.
-    airflow.wait_for_task(dag_id, run_id, "next", ["success"], timeout=120)
+    airflow.wait_for_task(dag_id, run_id, "next", ["success"])
 
     simulator.release_reports()
-    assert airflow.wait_for_run(dag_id, run_id, timeout=180) == "success"
+    assert airflow.wait_for_run(dag_id, run_id) == "success"
     assert simulator.rings == {LOOK_UP_PHONE: 1, LOOK_UP_NEXT_PHONE: 1}
     [rang] = [call.conn_id for call in simulator.calls if call.phone == LOOK_UP_PHONE]
     assert airflow.xcom(dag_id, run_id, "looked_up", "conn_id") == rang

@@ -11,7 +11,7 @@ from test_real_scheduler import clear_and_wait
 
 from airflow_provider_wolkvox.simulator import CallResult, Simulator
 
-pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.scheduler, pytest.mark.timeout(1800)]
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "example_dags" / "wolkvox_agent_station.py"
 DAG, LANE = "wolkvox_agent_station", "wolkvox_default"
@@ -42,7 +42,7 @@ def airflow(local_airflow, wolkvox, tmp_path_factory):
 @pytest.fixture(scope="module")
 def run_id(airflow):
     run_id = airflow.trigger(DAG)
-    assert airflow.wait_for_run(DAG, run_id, timeout=180) == "success"
+    assert airflow.wait_for_run(DAG, run_id) == "success"
     return run_id
 
 

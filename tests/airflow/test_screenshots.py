@@ -13,7 +13,7 @@ import screenshots
 from PIL import Image
 from screenshots import IMAGES, MOST_BYTES
 
-pytestmark = [pytest.mark.scheduler, pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.scheduler, pytest.mark.browser, pytest.mark.timeout(1800)]
 
 # Below it, a page has not been drawn, or only its frame.
 LEAST_COLOURS = 50
