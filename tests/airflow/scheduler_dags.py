@@ -38,10 +38,9 @@ OPENS_FILE = "opens"
 
 # 2.11 wants one of every DAG.
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
-TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-CATCHUP_FROM = TODAY - timedelta(days=30)
-# Due two days ago: by `max_age`, 24 hours, even the last run comes too late.
-CATCHUP_TO = TODAY - timedelta(days=2)
+CATCHUP_FROM = LONG_AGO
+# By `max_age`, 24 hours, even the last run comes too late.
+CATCHUP_TO = LONG_AGO + timedelta(days=28)
 
 
 @dag(schedule=None, start_date=LONG_AGO)

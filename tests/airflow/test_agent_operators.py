@@ -563,7 +563,7 @@ def closed_at(at: datetime) -> CallingHours:
     day = at.astimezone(ZoneInfo(BOGOTA))
     days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
     return CallingHours.weekly(
-        {name: "00:00-23:59" for number, name in enumerate(days) if number != day.weekday()}, timezone=BOGOTA
+        {name: "00:00-24:00" for number, name in enumerate(days) if number != day.weekday()}, timezone=BOGOTA
     )
 
 
@@ -571,8 +571,10 @@ def closed_at(at: datetime) -> CallingHours:
 @pytest.mark.parametrize(("outside", "state"), [("wait", "up_for_reschedule"), ("skip", "skipped"), ("fail", "failed")])
 def test_a_dial_keeps_the_customers_hours(station, outside, state):
     case, sim, server = station("dial")
-    make = case.with_(calling_hours=closed_at(datetime.now(UTC)), outside_hours=outside, max_age=None)
-    assert attempt(server, make=make).state == state
+    noon = datetime(2026, 11, 25, 17, tzinfo=UTC)
+    make = case.with_(calling_hours=closed_at(noon), outside_hours=outside, max_age=None)
+    with at(noon):
+        assert attempt(server, make=make).state == state
     assert sent(sim) == 0
     assert "may not be called now" in entry(server)["reason"]
 
