@@ -675,7 +675,7 @@ def test_hours_by_the_numbers_own_zone_are_asked_for_a_recalls_instant_too(stati
     case, _, server = station("schedule recall", country="EC")
     # Eight in the morning in Guayaquil, seven on Galapagos; the careful hours begin at eight.
     monday = datetime(2027, 1, 4, 13, 30, tzinfo=UTC)
-    make = case.with_(customer_phone="0991234567", at=monday, phone_zones=True)
+    make = case.with_(customer_phone="0991234567", at=monday, phone_zones=True, max_age=None)
     with at(monday - timedelta(days=1)):
         assert "may not be called at" in failed(attempt(server, make=make))
 
