@@ -122,7 +122,7 @@ def test_a_call_in_doubt_that_left_the_list_is_told_of(simulator, wolkvox_connec
 def steps_of_a_try() -> list[str]:
     first = ["SetRenderedFields", "MaskSecret", "MaskSecret", "MaskSecret", "GetTaskStateStore"]
     first += ["GetTaskStates", "SetTaskStateStore"]
-    return [*first, *4 * ["GetTaskStates", "GetVariable", "MaskSecret", "SetTaskStateStore"]]
+    return [*first, *4 * ["GetTaskStates", "GetVariable", "SetTaskStateStore"]]
 
 
 def copies(simulator, server, at: int, when: str) -> None:

@@ -503,8 +503,8 @@ def test_hours_that_close_at_any_step_of_a_try_let_the_call_out_only_if_its_last
     with Interruption("nothing", 0, "before", watched, names=names).armed():
         assert attempt(clock, watched).state == "success"
     assert simulator.rings == {PHONE: 1}
-    # The last thing that is said before the hours are asked: Airflow masks what the Variable wolkvox_stop gave.
-    last_look = len(names) - names[::-1].index("MaskSecret")
+    # The last thing that is said before the hours are asked: the question for the Variable wolkvox_stop.
+    last_look = len(names) - names[::-1].index("GetVariable")
     for step, when in itertools.product(range(1, len(names) + 1), ("before", "after")):
         simulator.reset()
         clock.at, server = MONDAY, Server()
