@@ -198,8 +198,8 @@ def offered_by(source: str) -> set[str]:
 
 def behind(told: Told, faces: dict[str, set[str]]) -> Told:
     """Note of a name whether a face hides it; `faces` are what each roomed package offers."""
-    offers = faces.get(told.where.rpartition(".")[0])
-    told.inner = offers is not None and told.name.partition(".")[0] not in offers
+    offered = [offers for face, offers in faces.items() if told.where.startswith(f"{face}.")]
+    told.inner = bool(offered) and not any(told.name.partition(".")[0] in offers for offers in offered)
     return told
 
 
@@ -426,7 +426,7 @@ def found_untold(module: str, path: str) -> list[str]:
     [
         ("simulator.simulator", "Simulator.__init__"),
         ("simulator.simulator", "Simulator.add_campaign"),
-        ("simulator.calls", "CallResult.of"),
+        ("simulator.state.calls", "CallResult.of"),
         ("pytest_plugin", "wolkvox_connection"),
         ("pytest_plugin", "ConnectWolkvox.__call__"),
         ("api.client", "WolkvoxClient.__init__"),
@@ -440,7 +440,7 @@ def test_a_parameter_told_nowhere_is_found_wherever_a_user_could_give_it(module,
 
 
 def test_a_parameter_evident_to_the_neighbours_of_an_inner_room_need_not_be_told():
-    assert found_untold("simulator.operation", "Operation.ring") == []
+    assert found_untold("simulator.state.operation", "Operation.ring") == []
 
 
 def test_what_a_face_hides_still_tells_its_units_and_its_errors():

@@ -12,9 +12,7 @@ from samples import AGENT, PHONE, TOKEN
 from airflow_provider_wolkvox.api import NotSent, OutcomeUnknown, Refused, WolkvoxClient
 from airflow_provider_wolkvox.calling.callbacks import Reason, Rules
 from airflow_provider_wolkvox.planning import plan_callbacks, read_attempts
-from airflow_provider_wolkvox.simulator import Simulator
-from airflow_provider_wolkvox.simulator.directory import Directory, DoNotCall
-from airflow_provider_wolkvox.simulator.reports import ReportManner
+from airflow_provider_wolkvox.simulator import Directory, DoNotCall, ReportPolicy, Simulator
 
 CAMPAIGN = "32841"
 HOUR = timedelta(hours=1)
@@ -108,7 +106,7 @@ def test_a_machine_of_which_the_campaigns_report_does_not_tell_yet_is_no_person(
 
 
 def test_a_call_of_another_zone_in_the_other_reports_is_still_one_attempt(sim):
-    sim.report_manner = ReportManner(zone="+01:00")
+    sim.report_policy = ReportPolicy(zone="+01:00")
     dialled(sim)
     with reading(sim, timezone="Africa/Lagos") as wolkvox:
         [attempt] = read_attempts(wolkvox, datetime.now(UTC) - 2 * HOUR, datetime.now(UTC))
@@ -195,7 +193,7 @@ def test_an_aux_call_that_nobody_answered_is_a_callback_too(sim, result):
 
 @pytest.mark.parametrize("result", ["ANSWER", "NO-ANSWER"])
 def test_an_aux_call_that_reports_show_as_predictive_is_not_called_back_again(sim, result):
-    sim.report_manner = ReportManner(aux_call_type="out_pre")
+    sim.report_policy = ReportPolicy(aux_call_type="out_pre")
     sim.call_results = result
     dialled(sim)
     with reading(sim) as wolkvox:

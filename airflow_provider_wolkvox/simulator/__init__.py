@@ -4,18 +4,18 @@ For tests, demonstrations and trying things with curl. It imports no Airflow, ne
 only, and shares no code with our client: built from the same facts, not from each other.
 """
 
-from airflow_provider_wolkvox.simulator.asks import ConnIds
-from airflow_provider_wolkvox.simulator.calls import CallError, CallRecord, CallResult
-from airflow_provider_wolkvox.simulator.campaigns import Campaign, CampaignError, Counters
-from airflow_provider_wolkvox.simulator.clock import CatchingUpClock
-from airflow_provider_wolkvox.simulator.directory import ActivityCode, Directory, DoNotCall, LastContact
-from airflow_provider_wolkvox.simulator.faults import Fault, FaultError, FaultKind
-from airflow_provider_wolkvox.simulator.operation import Agent, Call, Token, TokenStats
-from airflow_provider_wolkvox.simulator.predictive import Dial, Record
 from airflow_provider_wolkvox.simulator.replies import Envelope, UndocumentedReplies
-from airflow_provider_wolkvox.simulator.reports import ReportError, ReportManner
+from airflow_provider_wolkvox.simulator.request import ConnIds
 from airflow_provider_wolkvox.simulator.simulator import Simulator
-from airflow_provider_wolkvox.simulator.stations import Command, Recall, Station
+from airflow_provider_wolkvox.simulator.state.calls import CallError, CallRecord, CallResult
+from airflow_provider_wolkvox.simulator.state.campaigns import Campaign, CampaignError, Counters
+from airflow_provider_wolkvox.simulator.state.clock import CatchingUpClock
+from airflow_provider_wolkvox.simulator.state.directory import ActivityCode, Directory, DoNotCall, LastContact
+from airflow_provider_wolkvox.simulator.state.faults import Fault, FaultError, FaultKind
+from airflow_provider_wolkvox.simulator.state.operation import Agent, Call, Token, TokenStats
+from airflow_provider_wolkvox.simulator.state.predictive import Dial, Record
+from airflow_provider_wolkvox.simulator.state.reporting import ReportError, ReportPolicy
+from airflow_provider_wolkvox.simulator.state.stations import Command, Recall, Station
 
 __all__ = [
     "ActivityCode",
@@ -41,7 +41,7 @@ __all__ = [
     "Recall",
     "Record",
     "ReportError",
-    "ReportManner",
+    "ReportPolicy",
     "Simulator",
     "Station",
     "Token",

@@ -13,9 +13,9 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
-from airflow_provider_wolkvox.simulator.clock import CatchingUpClock
-from airflow_provider_wolkvox.simulator.operation import DEFAULT_AGENTS, LICENCES, REQUESTS_PER_LICENCE
 from airflow_provider_wolkvox.simulator.simulator import Simulator
+from airflow_provider_wolkvox.simulator.state.clock import CatchingUpClock
+from airflow_provider_wolkvox.simulator.state.operation import DEFAULT_AGENTS, LICENCES, REQUESTS_PER_LICENCE
 
 _TRY_PHONE = "573001234567"
 _CUSTOMERS = 40

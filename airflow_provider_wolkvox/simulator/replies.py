@@ -166,7 +166,7 @@ class UndocumentedReplies:
     :param wrong_method: to a request with another method than its API's
     :param dates_wrong: to a report or `detail`, for what are no dates
     :param dates_reversed: to a report or `detail`, if its window ends before it begins
-    :param range_too_long: to a report or `detail`, for a window of more than `ReportManner.most_days`
+    :param range_too_long: to a report or `detail`, for a window of more than `ReportPolicy.most_days`
     :param no_recent_calls: to `calls_last_10`, if there were none
     :param nothing_found: to real time, lists and `find_record`, if there is nothing to tell
     :param body_wrong: to `add_record` and `recall_records`, for a body that is not JSON, or does not hold what it

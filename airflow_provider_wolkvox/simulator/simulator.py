@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from types import TracebackType
 
-from airflow_provider_wolkvox.simulator.asks import ConnIds
-from airflow_provider_wolkvox.simulator.calls import (
+from airflow_provider_wolkvox.simulator.replies import Envelope, UndocumentedReplies
+from airflow_provider_wolkvox.simulator.request import ConnIds
+from airflow_provider_wolkvox.simulator.state.calls import (
     OUT_PRE,
     CallRecord,
     CallResult,
@@ -18,10 +19,10 @@ from airflow_provider_wolkvox.simulator.calls import (
     GivenResults,
     results_of,
 )
-from airflow_provider_wolkvox.simulator.campaigns import Campaign, new_state
-from airflow_provider_wolkvox.simulator.directory import Directory
-from airflow_provider_wolkvox.simulator.faults import Fault, FaultKind, Faults
-from airflow_provider_wolkvox.simulator.operation import (
+from airflow_provider_wolkvox.simulator.state.campaigns import Campaign, new_state
+from airflow_provider_wolkvox.simulator.state.directory import Directory
+from airflow_provider_wolkvox.simulator.state.faults import Fault, FaultKind, Faults
+from airflow_provider_wolkvox.simulator.state.operation import (
     DEFAULT_AGENTS,
     LICENCES,
     REQUESTS_PER_LICENCE,
@@ -32,11 +33,10 @@ from airflow_provider_wolkvox.simulator.operation import (
     Token,
     TokenStats,
 )
-from airflow_provider_wolkvox.simulator.predictive import PREDICTIVE
-from airflow_provider_wolkvox.simulator.replies import Envelope, UndocumentedReplies
-from airflow_provider_wolkvox.simulator.reports import ReportLag, ReportManner, lag_by_report
-from airflow_provider_wolkvox.simulator.server import Server, Settings
-from airflow_provider_wolkvox.simulator.stations import Command, Recall, Station
+from airflow_provider_wolkvox.simulator.state.predictive import PREDICTIVE
+from airflow_provider_wolkvox.simulator.state.reporting import ReportLag, ReportPolicy, lag_by_report
+from airflow_provider_wolkvox.simulator.state.stations import Command, Recall, Station
+from airflow_provider_wolkvox.simulator.transport.server import Server, Settings
 
 
 class Simulator:
@@ -64,7 +64,7 @@ class Simulator:
         mapping phone -> result (others answer), a function of phone, agent_id and rings before, or a seed.
         By default all are answered and talk for 20 seconds.
     :param report_lag: seconds from a call until reports tell of it, for all reports or by their names.
-    :param report_manner: what the facts leave open about reports.
+    :param report_policy: what the facts leave open about reports.
     :param cut_calls: whether the predictive call that has to precede an aux_call (doc) is in the reports:
         same agent and phone, up to a minute before, with a conn_id of its own.
     :param directory: agents' names, dispositions, the do-not-call list and what is kept for Law 2300.
@@ -91,7 +91,7 @@ class Simulator:
         clock: Callable[[], float] = time.time,
         call_results: GivenResults = None,
         report_lag: ReportLag = 0.0,
-        report_manner: ReportManner = ReportManner(),  # noqa: B008 - frozen
+        report_policy: ReportPolicy = ReportPolicy(),  # noqa: B008 - frozen
         cut_calls: bool = True,
         directory: Directory = Directory(),  # noqa: B008 - frozen
         record_limit: int | None = None,
@@ -112,7 +112,7 @@ class Simulator:
             clock=clock,
             call_results=results_of(call_results),
             report_lag=lag_by_report(report_lag),
-            report_manner=report_manner,
+            report_policy=report_policy,
             cut_calls=cut_calls,
             directory=directory,
             record_limit=record_limit,
@@ -279,8 +279,8 @@ class Simulator:
         return self._settings.conn_ids
 
     @conn_ids.setter
-    def conn_ids(self, manner: ConnIds) -> None:
-        self._settings.conn_ids = manner
+    def conn_ids(self, conn_ids: ConnIds) -> None:
+        self._settings.conn_ids = conn_ids
 
     @property
     def maintenance(self) -> bool:
@@ -539,13 +539,13 @@ class Simulator:
         self._operation.report_lag = lag_by_report(given, self._operation.report_lag)
 
     @property
-    def report_manner(self) -> ReportManner:
-        """What the facts leave open about reports; set a `ReportManner` to change it."""
-        return self._operation.report_manner
+    def report_policy(self) -> ReportPolicy:
+        """What the facts leave open about reports; set a `ReportPolicy` to change it."""
+        return self._operation.report_policy
 
-    @report_manner.setter
-    def report_manner(self, manner: ReportManner) -> None:
-        self._operation.report_manner = manner
+    @report_policy.setter
+    def report_policy(self, policy: ReportPolicy) -> None:
+        self._operation.report_policy = policy
 
     @property
     def one_call_at_a_time(self) -> bool:

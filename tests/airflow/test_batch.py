@@ -268,7 +268,7 @@ def test_results_and_report_are_written(simulator, wolkvox_connection, server, t
 
 def test_no_agent_gets_two_calls_without_a_free_state_in_between(monkeypatch, set_connection, server):
     with Simulator(tokens=[TOKEN], call_results={}) as sim:
-        from airflow_provider_wolkvox.simulator.calls import CallResult
+        from airflow_provider_wolkvox.simulator import CallResult
 
         sim.call_results = CallResult.of("ANSWER", ring_seconds=0, talk_seconds=1, acw_seconds=0)
         set_connection(extra={"base_url": sim.base_url})

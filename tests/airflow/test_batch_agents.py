@@ -12,7 +12,7 @@ from capabilities import needs_ledger
 from task_runner import Server, run_try
 from test_batch import ALL_ONCE, CALLS, batch, states
 
-from airflow_provider_wolkvox.simulator.calls import CallResult
+from airflow_provider_wolkvox.simulator import CallResult
 
 
 @pytest.fixture

@@ -20,8 +20,7 @@ from airflow_provider_wolkvox.api import WolkvoxClient
 from airflow_provider_wolkvox.calling import CallingHours, Rules
 from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
 from airflow_provider_wolkvox.operators.callbacks import CampaignCallbacksOperator
-from airflow_provider_wolkvox.simulator import Simulator
-from airflow_provider_wolkvox.simulator.directory import Directory, DoNotCall
+from airflow_provider_wolkvox.simulator import Directory, DoNotCall, Simulator
 
 pytestmark = pytest.mark.usefixtures("own_sigterm")
 

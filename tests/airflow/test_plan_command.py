@@ -17,7 +17,7 @@ from airflow_provider_wolkvox.__main__ import main
 from airflow_provider_wolkvox.calling import Rules
 from airflow_provider_wolkvox.ledger import Entry, State, key_of
 from airflow_provider_wolkvox.operators.callbacks import CampaignCallbacksOperator
-from airflow_provider_wolkvox.simulator.directory import Directory, DoNotCall
+from airflow_provider_wolkvox.simulator import Directory, DoNotCall
 
 CAMPAIGN = "32841"
 OUTSIDE = "The token is used now, outside of its pool: run this while no call is under way."

@@ -14,8 +14,7 @@ from task_runner import Server, run_try
 
 from airflow_provider_wolkvox.api import WolkvoxClient
 from airflow_provider_wolkvox.sensors.wolkvox import AgentReadySensor, CallOutcomeSensor, CampaignFinishedSensor
-from airflow_provider_wolkvox.simulator import Simulator
-from airflow_provider_wolkvox.simulator.reports import ReportManner
+from airflow_provider_wolkvox.simulator import ReportPolicy, Simulator
 
 # A refused `partial` leaves one behind that nobody maps.
 pytestmark = [
@@ -356,13 +355,13 @@ def test_a_campaign_is_finished_once_it_has_dialled_all_its_records(dialling, cl
 
 @pytest.mark.parametrize("status", ["started", "stopped", "Paused", ""])
 def test_a_campaign_is_finished_whatever_its_status_says(dialling, clock, server, status):
-    dialling.report_manner = ReportManner(status_when_done=status)
+    dialling.report_policy = ReportPolicy(status_when_done=status)
     clock.behind = 0
     outcome_of(run_try(for_campaign(), server))
 
 
 def test_numbers_without_an_envelope_are_read(dialling, clock, server):
-    dialling.report_manner = ReportManner(bare_campaigns=True)
+    dialling.report_policy = ReportPolicy(bare_campaigns=True)
     not_yet(run_try(for_campaign(), server))
     clock.behind = 0
     outcome_of(run_try(for_campaign(), server))
@@ -465,7 +464,7 @@ def test_another_agent_who_is_ready_is_not_waited_for(simulator, wolkvox_connect
 
 @pytest.mark.parametrize("shown", ["Logout", ""])
 def test_an_agent_who_is_not_logged_in_is_not_ready(simulator, wolkvox_connection, server, shown):
-    simulator.report_manner = ReportManner(logged_out=shown)
+    simulator.report_policy = ReportPolicy(logged_out=shown)
     simulator.change_agent(AGENT, logged_in=False)
     not_yet(run_try(for_agent(), server))
 
@@ -501,7 +500,7 @@ def test_an_agent_who_cannot_be_one_fails_before_any_request(simulator, wolkvox_
 
 
 def test_a_connected_call_is_told(simulator, wolkvox_connection, server):
-    from airflow_provider_wolkvox.simulator.calls import CallResult
+    from airflow_provider_wolkvox.simulator import CallResult
 
     simulator.call_results = CallResult.of("ANSWER", talk_seconds=73, hang_up="agent", cod_act="101", cod_act_2="7")
     call = rung(simulator)

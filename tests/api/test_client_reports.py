@@ -24,7 +24,7 @@ from airflow_provider_wolkvox.api import (
 from airflow_provider_wolkvox.api.records import GMT_5, ReportedCall
 from airflow_provider_wolkvox.api.values import rows_of
 from airflow_provider_wolkvox.api.windows import whole
-from airflow_provider_wolkvox.simulator import ReportManner, Simulator
+from airflow_provider_wolkvox.simulator import ReportPolicy, Simulator
 
 REPORTS = ("calls_last_10", "cdr_1", "cdr_5", "agent_2")
 MANUAL = "outbound_ma"
@@ -76,7 +76,7 @@ def test_an_accepted_call_is_found_in_each_report_by_itself_however_its_number_i
     sim, connect, report, result, prefix, hidden
 ):
     sim.call_results = result
-    sim.report_manner = ReportManner(hidden_prefix=hidden)
+    sim.report_policy = ReportPolicy(hidden_prefix=hidden)
     only(sim, report)
     wolkvox = connect(sim, dial_prefix=prefix)
     conn_id, sent_at = call(sim, wolkvox)
@@ -92,7 +92,7 @@ def test_an_accepted_call_is_found_in_each_report_by_itself_however_its_number_i
 @pytest.mark.parametrize("phone", ["12345", "123456", "1234567", "12345678", "123456789"])
 @pytest.mark.parametrize(("prefix", "hidden"), [("", ""), ("9", ""), ("9", "9")])
 def test_a_short_number_is_found_with_and_without_the_dial_prefix(sim, connect, report, phone, prefix, hidden):
-    sim.report_manner = ReportManner(hidden_prefix=hidden)
+    sim.report_policy = ReportPolicy(hidden_prefix=hidden)
     only(sim, report)
     wolkvox = connect(sim, dial_prefix=prefix)
     conn_id, sent_at = call(sim, wolkvox, phone)
@@ -385,7 +385,7 @@ def test_a_time_without_a_zone_is_refused_with_nothing_sent(sim, connect):
 def test_a_report_that_is_cut_is_read_in_halves_until_the_call_is_found(connect, monkeypatch):
     monkeypatch.setattr(sending, "whole", functools.partial(whole, full=3))
     sent_at = datetime.now(UTC) - timedelta(minutes=5)
-    with Simulator(tokens=[TOKEN], report_manner=ReportManner(most_rows=3)) as sim:
+    with Simulator(tokens=[TOKEN], report_policy=ReportPolicy(most_rows=3)) as sim:
         only(sim, "cdr_1")
         for number in range(8):
             sim.add_past_call("573009999999", "10002", at=sent_at + timedelta(seconds=10 * number))

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_provider_wolkvox.simulator import CatchingUpClock, Simulator
-from airflow_provider_wolkvox.simulator import clock as clocks
+from airflow_provider_wolkvox.simulator.state import clock as clocks
 
 NOW = 1_772_470_800.0
 

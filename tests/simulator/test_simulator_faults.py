@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from airflow_provider_wolkvox.simulator import Fault, FaultError, FaultKind, Simulator
-from airflow_provider_wolkvox.simulator.faults import OPTIONS
+from airflow_provider_wolkvox.simulator.state.faults import OPTIONS
 
 PHONE = "573001234567"
 

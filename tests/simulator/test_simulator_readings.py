@@ -18,7 +18,7 @@ from airflow_provider_wolkvox.simulator import (
     DoNotCall,
     LastContact,
     ReportError,
-    ReportManner,
+    ReportPolicy,
     Simulator,
 )
 
@@ -113,7 +113,7 @@ def test_the_totals_of_a_campaign_are_by_result_and_by_disposition(sim, caller, 
     assert rows(report(caller, "campaign_2", campaign_id=CAMPAIGN)) == [
         {"cod_act": "101", "records": "2", "percent": "100.00 %"}
     ]
-    sim.report_manner = ReportManner(totals=("campaign_1",))
+    sim.report_policy = ReportPolicy(totals=("campaign_1",))
     total = rows(report(caller, "campaign_1", campaign_id=CAMPAIGN))[-1]
     assert total == {"result": "TOTAL", "records": "3", "percent": "100.00 %"}
 
@@ -137,7 +137,7 @@ def test_a_campaign_report_knows_unknown_campaigns_and_empty_windows(sim, caller
 
 
 def test_campaign_reports_stay_in_gmt_5_whatever_the_operations_zone_is(sim, caller, one_dial):
-    sim.report_manner = ReportManner(zone="+02:00")
+    sim.report_policy = ReportPolicy(zone="+02:00")
     (row,) = rows(report(caller, "campaign_3", campaign_id=CAMPAIGN))
     assert row["date"] == written(one_dial.begun)
     (row, _) = rows(report(caller, "cdr_1", **day(timezone(timedelta(hours=2)))))
@@ -145,16 +145,16 @@ def test_campaign_reports_stay_in_gmt_5_whatever_the_operations_zone_is(sim, cal
 
 
 def test_a_zone_can_be_named_and_one_that_is_none_is_refused(sim, caller, one_dial):
-    sim.report_manner = ReportManner(zone="Asia/Kathmandu")
+    sim.report_policy = ReportPolicy(zone="Asia/Kathmandu")
     (row, _) = rows(report(caller, "cdr_1"))
     assert row["date"] == written(one_dial.begun, timezone(timedelta(hours=5, minutes=45)))
     for wrong in ("Mars/Olympus", "", "+99:00", 5):
         with pytest.raises(ReportError, match="zone"):
-            ReportManner(zone=wrong)
+            ReportPolicy(zone=wrong)
 
 
 def test_a_window_is_read_in_the_operations_zone(sim, caller, one_dial):
-    sim.report_manner = ReportManner(zone="+00:00")
+    sim.report_policy = ReportPolicy(zone="+00:00")
     begun = one_dial.begun.astimezone(UTC)
     exactly = {"date_ini": f"{begun:%Y%m%d%H%M%S}", "date_end": f"{begun:%Y%m%d%H%M%S}"}
     assert len(rows(report(caller, "cdr_1", **exactly))) == 2
@@ -266,7 +266,7 @@ def test_real_time_shows_who_is_logged_out_or_leaves_them_out(caller_of, clock):
             {"agent_id": "10001", "agent_name": "ANA", "agent_status": "Logout", "time_state_now": "7"},
             {"agent_id": "10002", "agent_name": "AGENT 10002", "agent_status": "Talk", "time_state_now": "7"},
         ]
-        sim.report_manner = ReportManner(logged_out="")
+        sim.report_policy = ReportPolicy(logged_out="")
         assert [row["agent_id"] for row in rows(ask(caller_of(sim), "real_time", "agents"))] == ["10002"]
 
 
@@ -297,14 +297,14 @@ def test_real_time_counts_a_campaign_with_its_name_and_penetration(sim, caller, 
         "hits": "1",
         "penetration_now": "100.00 %",
     }
-    sim.report_manner = ReportManner(status_when_done="stopped")
+    sim.report_policy = ReportPolicy(status_when_done="stopped")
     (row,) = rows(ask(caller, "real_time", "campaigns", campaign_id=CAMPAIGN))
     assert row["status"] == "stopped"
 
 
 def test_real_time_campaigns_come_bare_if_asked_to(sim, caller):
     sim.add_campaign(CAMPAIGN)
-    sim.report_manner = ReportManner(bare_campaigns=True)
+    sim.report_policy = ReportPolicy(bare_campaigns=True)
     (row,) = ask(caller, "real_time", "campaigns").json
     assert row["campaign"] == "40001 - CAMPAIGN 40001 - Progressive (0.00%)"
 

@@ -25,7 +25,7 @@ from airflow_provider_wolkvox.simulator import (
     Envelope,
     FaultKind,
     ReportError,
-    ReportManner,
+    ReportPolicy,
     Simulator,
 )
 
@@ -200,13 +200,13 @@ def test_sums_end_the_reports_that_have_agent_names(sim, caller):
     assert (total["conn_id"], total["telephone"]) == ("", "")
     total = asked(caller, "cdr_5").json["data"][-1]
     assert (total["agent_name"], total["ring_time"]) == ("TOTAL", "60")
-    sim.report_manner = ReportManner(totals=())
+    sim.report_policy = ReportPolicy(totals=())
     assert "TOTAL" not in {row["agent_name"] for row in asked(caller, "cdr_1").json["data"]}
 
 
 def test_a_prefix_can_be_hidden_and_the_type_changed(caller_of):
-    manner = ReportManner(hidden_prefix="9", aux_call_type="transfer")
-    with Simulator(report_manner=manner) as sim:
+    manner = ReportPolicy(hidden_prefix="9", aux_call_type="transfer")
+    with Simulator(report_policy=manner) as sim:
         caller = caller_of(sim)
         caller.aux_call("9573001234567")
         assert sim.rings == {"9573001234567": 1}
@@ -267,8 +267,8 @@ def test_a_result_may_be_written_as_any_report_writes_it(word):
         (lambda: Simulator(report_lag={"cdr_9": 1}), "there is cdr_1, cdr_5, agent_2, calls_last_10"),
         (lambda: Simulator(report_lag=-1), "from 0 up"),
         (lambda: Simulator(report_lag=float("nan")), "from 0 up"),
-        (lambda: ReportManner(most_rows=0), "from 1 up"),
-        (lambda: ReportManner(totals=("agent_2",)), "totals are for cdr_1, cdr_5"),
+        (lambda: ReportPolicy(most_rows=0), "from 1 up"),
+        (lambda: ReportPolicy(totals=("agent_2",)), "totals are for cdr_1, cdr_5"),
         (lambda: Simulator().add_past_call("", "10001"), "needs a phone"),
         (lambda: Simulator().add_past_call(PHONE, "10001", at=datetime(2026, 1, 1)), "aware"),
     ],
@@ -324,7 +324,7 @@ def test_every_rung_phone_has_one_record_per_ring_in_cdr_1_or_cdr_5_once_reports
 )
 def test_two_adjacent_windows_together_have_the_rows_of_the_whole(sim, caller, clock, moments, first, cut, rest):
     sim.reset()
-    sim.report_manner = ReportManner(totals=())
+    sim.report_policy = ReportPolicy(totals=())
     clock.now = NOON.timestamp() + 60
     for number, moment in enumerate(moments):
         sim.add_past_call(
@@ -403,7 +403,7 @@ def test_dates_that_can_not_be_are_answered_as_configured(sim, caller, api, ini,
 def test_31_days_are_a_window_and_the_limit_can_be_changed(sim, caller):
     caller.aux_call()
     assert len(rows(caller.report("cdr_1", "20260202120000", "20260305120000"))) == 1
-    sim.report_manner = ReportManner(most_days=30)
+    sim.report_policy = ReportPolicy(most_days=30)
     assert caller.report("cdr_1", "20260202120000", "20260305120000").json == EMPTY
 
 
@@ -421,8 +421,8 @@ def test_every_parameter_is_required(sim, caller, missing):
 
 
 def test_a_reply_is_cut_without_a_word_at_the_most_rows_by_default_60_000(sim, caller):
-    assert sim.report_manner.most_rows == 60_000
-    sim.report_manner = ReportManner(most_rows=5)
+    assert sim.report_policy.most_rows == 60_000
+    sim.report_policy = ReportPolicy(most_rows=5)
     for number in range(8):
         sim.add_past_call(f"57300{number}", "10001", seconds_ago=100 - number)
     got = asked(caller, "cdr_1")
@@ -477,7 +477,7 @@ def test_one_lag_can_be_given_for_all_and_then_one_be_changed(caller_of):
 
 
 def test_a_row_can_appear_only_once_what_it_tells_of_is_over(sim, caller, clock):
-    sim.report_manner = ReportManner(when_over=True)
+    sim.report_policy = ReportPolicy(when_over=True)
     caller.aux_call()
     states = []
     for seconds, seen in [(7, 0), (1, 1), (19, 1), (1, 2), (10, 3)]:
@@ -682,7 +682,7 @@ def test_the_settings_of_reports_are_read_and_changed_over_http(sim, caller):
         "logged_out": "Logout",
         "status_when_done": "started",
     }
-    assert sim.report_manner == ReportManner(most_rows=3, totals=("cdr_1",), when_over=True)
+    assert sim.report_policy == ReportPolicy(most_rows=3, totals=("cdr_1",), when_over=True)
 
 
 @pytest.mark.parametrize(

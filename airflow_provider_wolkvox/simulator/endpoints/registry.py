@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from airflow_provider_wolkvox.simulator import agentbox, campaign_control, readings, replies, reports, rows
-from airflow_provider_wolkvox.simulator.asks import Ask, Manner
-from airflow_provider_wolkvox.simulator.calls import CallRecord
-from airflow_provider_wolkvox.simulator.operation import Operation, Token, Visit
+from airflow_provider_wolkvox.simulator import replies
+from airflow_provider_wolkvox.simulator.endpoints import agentbox, campaign_control, queries, reports, rows
+from airflow_provider_wolkvox.simulator.endpoints.reports import Report, Told
 from airflow_provider_wolkvox.simulator.replies import Envelope
-from airflow_provider_wolkvox.simulator.reports import Report, Told
+from airflow_provider_wolkvox.simulator.request import Request, ResponseMode
+from airflow_provider_wolkvox.simulator.state.calls import CallRecord
+from airflow_provider_wolkvox.simulator.state.operation import InFlight, Operation, Token
 
-Answerer = Callable[[Operation, Token, Ask, Manner], Envelope]
-"""Does what is asked with a token of the operation, unless its manner forbids, and returns what wolkvox answers.
+Answerer = Callable[[Operation, Token, Request, ResponseMode], Envelope]
+"""Does what is asked with a token of the operation, unless its mode forbids it, and returns what wolkvox answers.
 
-The APIs' functions in `agentbox`, `campaign_control` and `readings` are all of this form.
+The APIs' functions in `agentbox`, `campaign_control` and `queries` are all of this form.
 """
 
 
@@ -39,8 +40,8 @@ def _agent_api(method: str, do: Answerer, *needs: str, on_call: bool | None = No
     `on_call` is whether the agent must be on a call, or on none. What is done is noted among the commands.
     """
 
-    def answer(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
-        agent = operation.agent(ask.parameters["agent_id"])
+    def answer(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
+        agent = operation.agent(request.parameters["agent_id"])
         if agent is None:
             return operation.replies.agent_unknown
         if not agent.logged_in:
@@ -50,16 +51,16 @@ def _agent_api(method: str, do: Answerer, *needs: str, on_call: bool | None = No
         if on_call is True and not operation.has_call(agent.agent_id):
             return operation.replies.no_active_call
         call = operation.call_meant(agent.agent_id)
-        done = do(operation, token, ask, manner)
-        if manner.act and not done.refuses:
-            operation.note_command(ask, token, call)
+        done = do(operation, token, request, mode)
+        if mode.act and not done.refuses:
+            operation.note_command(request, token, call)
         return done
 
     # Agent calls need a token but are not counted (doc).
     return Api("agentbox.php", method, ("agent_id", *needs), counted=False, answer=answer)
 
 
-def _token_info(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
+def _token_info(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
     """Tell how much of the quota is used, this request included.
 
     The fields, that they are text, and what is left = limit - used are doc; that they come as a list of one
@@ -79,8 +80,8 @@ def _token_info(operation: Operation, token: Token, ask: Ask, manner: Manner) ->
 def _of_dates(report: Report[Told]) -> Api:
     """Return the API of a report that is asked for a range of dates, and maybe for one agent or disposition."""
 
-    def answer(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
-        return reports.ask_in_window(report, operation.sight(), ask.parameters)
+    def answer(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
+        return reports.ask_in_window(report, operation.sight(), request.parameters)
 
     needs = (*report.needs, "date_ini", "date_end")
     return Api("reports_manager.php", "GET", needs, counted=True, answer=answer)
@@ -90,16 +91,16 @@ def _of_campaign(report: Report[CallRecord]) -> Api:
     """Return the API of a report that is asked for the calls of one campaign, or of all."""
     by_dates = _of_dates(report)
 
-    def answer(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
-        campaign_id = ask.parameters["campaign_id"]
+    def answer(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
+        campaign_id = request.parameters["campaign_id"]
         if campaign_id != rows.ALL_CAMPAIGNS and not operation.knows_campaign(campaign_id):
             return replies.no_such_campaign(campaign_id)
-        return by_dates.answer(operation, token, ask, manner)
+        return by_dates.answer(operation, token, request, mode)
 
     return replace(by_dates, answer=answer)
 
 
-def _calls_last_10(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
+def _calls_last_10(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
     """Tell of the calls of the last ten minutes, without their agents (doc)."""
     return reports.ask_ten_minutes(rows.CALLS_LAST_10, operation.sight())
 
@@ -140,17 +141,17 @@ _NAMED: Sequence[tuple[str, Api]] = (
     ("recall_records", _done("PUT", campaign_control.recall_records, "campaign_id")),
     (
         "detail",
-        _told("campaign.php", readings.detail, "type_campaign", "campaign_id", "date_ini", "date_end", "detail"),
+        _told("campaign.php", queries.detail, "type_campaign", "campaign_id", "date_ini", "date_end", "detail"),
     ),
-    ("find_record", _told("campaign.php", readings.find_record)),
+    ("find_record", _told("campaign.php", queries.find_record)),
     ("token_info", _told("information.php", _token_info)),
-    ("campaigns", _told("information.php", readings.list_campaigns)),
-    ("agents", _told("information.php", readings.list_agents)),
-    ("activity_codes", _told("information.php", readings.list_activity_codes)),
-    ("get_dnc", _told("information.php", readings.get_dnc, "type")),
-    ("law2300_info", _told("information.php", readings.law2300_info, "nit", "phone")),
-    ("agents", _told("real_time.php", readings.real_time_agents)),
-    ("campaigns", _told("real_time.php", readings.real_time_campaigns)),
+    ("campaigns", _told("information.php", queries.list_campaigns)),
+    ("agents", _told("information.php", queries.list_agents)),
+    ("activity_codes", _told("information.php", queries.list_activity_codes)),
+    ("get_dnc", _told("information.php", queries.get_dnc, "type")),
+    ("law2300_info", _told("information.php", queries.law2300_info, "nit", "phone")),
+    ("agents", _told("real_time.php", queries.real_time_agents)),
+    ("campaigns", _told("real_time.php", queries.real_time_campaigns)),
     ("calls_last_10", _told("real_time.php", _calls_last_10)),
     ("cdr_1", _of_dates(rows.CDR_1)),
     ("cdr_5", _of_dates(rows.CDR_5)),
@@ -173,38 +174,38 @@ FILES = frozenset({"agentbox.php", "campaign.php", "configuration.php", "custome
 """The files behind `/api/v2/` that exist (doc); any other is a 404 of the web server."""
 
 
-def answer(operation: Operation, visit: Visit, ask: Ask, manner: Manner) -> Envelope:
+def answer(operation: Operation, entry: InFlight, request: Request, mode: ResponseMode) -> Envelope:
     """Return what wolkvox answers, after having done it; refusals are counted.
 
     All under the operation's lock, so that a check still holds when it is acted on.
     """
     with operation.lock:
-        envelope = _checked(operation, visit, ask, manner)
+        envelope = _checked(operation, entry, request, mode)
         if envelope.refuses:
-            operation.refused(visit, envelope.msg)
+            operation.refused(entry, envelope.msg)
         return envelope
 
 
-def _checked(operation: Operation, visit: Visit, ask: Ask, manner: Manner) -> Envelope:
+def _checked(operation: Operation, entry: InFlight, request: Request, mode: ResponseMode) -> Envelope:
     # GUESS: this order. Documented is each refusal, not which of two comes first.
-    token = visit.token
-    if not ask.token:
+    token = entry.token
+    if not request.token:
         return replies.NO_TOKEN
     if token is None:
         return replies.BAD_TOKEN
-    if not visit.admitted:
+    if not entry.admitted:
         return replies.TOKEN_BUSY
-    api = APIS.get((ask.file, ask.api))
+    api = APIS.get((request.file, request.api))
     if api is not None and api.counted and operation.quota_left(token) <= 0:
         return replies.QUOTA_USED_UP
     if operation.maintenance:
         return operation.replies.api_off
     if api is None:
         return replies.NO_SUCH_API
-    if api.method != ask.method:
+    if api.method != request.method:
         return operation.replies.wrong_method
-    if not all(ask.parameters.get(name) for name in api.needs):
+    if not all(request.parameters.get(name) for name in api.needs):
         return replies.PARAMETERS_MISSING
     if api.counted:
         operation.charge(token)
-    return api.answer(operation, token, ask, manner)
+    return api.answer(operation, token, request, mode)

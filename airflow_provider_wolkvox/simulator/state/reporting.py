@@ -1,18 +1,16 @@
-"""How reports of calls are asked for and answered, and when their rows appear. The reports are in `rows`."""
+"""What is shown of calls, to whom and when: the settings of all reports, and what they are made from."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from airflow_provider_wolkvox.simulator import replies
-from airflow_provider_wolkvox.simulator.calls import CallRecord, Event
-from airflow_provider_wolkvox.simulator.directory import Directory
-from airflow_provider_wolkvox.simulator.replies import Envelope, UndocumentedReplies
+from airflow_provider_wolkvox.simulator.replies import UndocumentedReplies
+from airflow_provider_wolkvox.simulator.state.calls import CallRecord
+from airflow_provider_wolkvox.simulator.state.directory import Directory
 
 GMT_5 = timezone(timedelta(hours=-5))
 """The zone of campaign_3, always (doc). GUESS: the quota's day begins in it too."""
@@ -27,7 +25,6 @@ _SUMMED = ("cdr_1", "cdr_5", "campaign_1", "campaign_2")
 
 MOST_ROWS = 60_000
 MOST_DAYS = 31
-_TEN_MINUTES = timedelta(minutes=10)
 _SECOND = timedelta(seconds=1)
 
 ReportLag = float | Mapping[str, float]
@@ -39,7 +36,7 @@ class ReportError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class ReportManner:
+class ReportPolicy:
     """What the facts leave open about reports, in one place. Every default but the two limits is a GUESS.
 
     :param most_rows: rows of a reply, which is cut there without a word; default 60,000 (doc)
@@ -89,7 +86,7 @@ class ReportManner:
             raise ReportError(f"totals are for {', '.join(_SUMMED)}, not {self.totals!r}")
         _zone(self.zone)
 
-    def changed(self, changes: Mapping[str, object]) -> ReportManner:
+    def changed(self, changes: Mapping[str, object]) -> ReportPolicy:
         """Return this with some things put differently.
 
         :param changes: the new values by the names of their fields; `totals` may be a list, as in JSON
@@ -118,18 +115,22 @@ def _zone(text: str) -> tzinfo:
         raise ReportError(f'zone must be such as "-05:00" or "America/Bogota", not {text!r}') from None
 
 
+Fields = dict[str, str]
+"""A row of a report: every value is a text (seen)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wording:
     """How values are written: all of them are texts (seen)."""
 
-    manner: ReportManner
+    policy: ReportPolicy
     directory: Directory = field(default_factory=Directory)
     always_gmt_5: bool = False
 
     @property
     def zone(self) -> tzinfo:
         """The zone in which dates are read and written."""
-        return GMT_5 if self.always_gmt_5 else _zone(self.manner.zone)
+        return GMT_5 if self.always_gmt_5 else _zone(self.policy.zone)
 
     def date(self, moment: datetime) -> str:
         """Return a time of the zone, `YYYY-MM-DD HH:MM:SS`."""
@@ -143,7 +144,7 @@ class Wording:
 
     def phone(self, phone: str) -> str:
         """Return a phone, without the prefix that is hidden."""
-        return phone.removeprefix(self.manner.hidden_prefix)
+        return phone.removeprefix(self.policy.hidden_prefix)
 
     def agent(self, agent_id: str) -> str:
         """Return an agent's name; "-" for nobody's."""
@@ -152,46 +153,6 @@ class Wording:
     def disposition(self, cod_act: str) -> str:
         """Return what a disposition is called; "-" for one that the operation lacks."""
         return self.directory.description(cod_act)
-
-
-Told = TypeVar("Told", CallRecord, Event)
-Fields = dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Report(Generic[Told]):
-    """One report: what of a call has rows in it, and how a row is written.
-
-    `needs` are the parameters it is asked with beyond the dates, and `chosen` the calls that they mean.
-    `once_over` means that a row appears only once what it tells of is over, `always_gmt_5` that the zone of
-    its dates is no setting. `gathered` makes fewer rows of many, `total` a row of sums.
-    """
-
-    name: str
-    tells_of: Callable[[CallRecord], Iterable[Told]]
-    written: Callable[[Told, Wording], Fields]
-    needs: tuple[str, ...] = ()
-    chosen: Callable[[CallRecord, Mapping[str, str]], bool] | None = None
-    once_over: bool = False
-    always_gmt_5: bool = False
-    gathered: Callable[[list[Fields]], list[Fields]] | None = None
-    total: Callable[[list[Fields]], Fields] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A range of whole seconds, both ends in it."""
-
-    first: datetime
-    last: datetime
-
-    def holds(self, date: datetime) -> bool:
-        """Return whether a row is in the window.
-
-        GUESS, here and nowhere else: a row is found by its `date` (a call's start, in agent_2 the state's
-        start), as it is written, in whole seconds, and both ends of the window belong to it.
-        """
-        return self.first <= date.replace(microsecond=0) <= self.last
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +167,7 @@ class Sight:
     calls: Iterable[CallRecord]
     now: datetime
     lag: Mapping[str, float]
-    manner: ReportManner
+    policy: ReportPolicy
     replies: UndocumentedReplies
     directory: Directory
 
@@ -216,80 +177,7 @@ class Sight:
 
     def wording(self, *, always_gmt_5: bool = False) -> Wording:
         """Return how this operation's values are written."""
-        return Wording(self.manner, self.directory, always_gmt_5)
-
-
-def ask_in_window(report: Report[Told], sight: Sight, parameters: Mapping[str, str]) -> Envelope:
-    """Answer a report that is asked for a range of dates, and possibly for one agent, campaign or disposition."""
-    words = sight.wording(always_gmt_5=report.always_gmt_5)
-    window = read_window(parameters, sight, words.zone)
-    if isinstance(window, Envelope):
-        return window
-    calls, chosen = sight.calls, report.chosen
-    if chosen is not None:
-        calls = (call for call in calls if chosen(call, parameters))
-    return _answer(report, sight, calls, window, replies.NO_ROWS)
-
-
-def ask_ten_minutes(report: Report[Told], sight: Sight) -> Envelope:
-    """Answer a report on the ten minutes that have just gone by."""
-    now = sight.now.replace(microsecond=0)
-    return _answer(report, sight, sight.calls, Window(now - _TEN_MINUTES, now), sight.replies.no_recent_calls)
-
-
-def read_window(parameters: Mapping[str, str], sight: Sight, zone: tzinfo) -> Window | Envelope:
-    """Return the range of dates that is asked for, or what wolkvox says if it can't be."""
-    try:
-        window = Window(read_moment(parameters["date_ini"], zone), read_moment(parameters["date_end"], zone))
-    except ValueError:
-        return sight.replies.dates_wrong
-    if window.last < window.first:
-        return sight.replies.dates_reversed
-    if window.last - window.first > timedelta(days=sight.manner.most_days):
-        return sight.replies.range_too_long
-    return window
-
-
-def read_moment(text: str, zone: tzinfo) -> datetime:
-    """Return the time that `YYYYmmddHHiiss` (doc) means in a zone.
-
-    :raises ValueError: for a text that is no time
-    """
-    # strptime alone would take single digits and blanks too.
-    if not re.fullmatch("[0-9]{14}", text):
-        raise ValueError(text)
-    return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=zone)
-
-
-def _answer(
-    report: Report[Told], sight: Sight, calls: Iterable[CallRecord], window: Window, if_empty: Envelope
-) -> Envelope:
-    until, once_over = sight.until(report.name), sight.manner.when_over or report.once_over
-    found = [
-        told
-        for call in calls
-        for told in report.tells_of(call)
-        if window.holds(told.begun) and (told.over if once_over or call.by_campaign else call.begun) <= until
-    ]
-    if not found:
-        return if_empty
-    found.sort(key=lambda told: told.begun)
-    words = sight.wording(always_gmt_5=report.always_gmt_5)
-    rows = [report.written(told, words) for told in found]
-    if report.gathered is not None:
-        rows = report.gathered(rows)
-    if report.total is not None and report.name in sight.manner.totals:
-        rows.append(report.total(rows))
-    return rows_told(rows, sight.manner)
-
-
-def rows_told(rows: list[Fields], manner: ReportManner) -> Envelope:
-    """Return the answer that holds these rows, or as many as an answer holds.
-
-    GUESS: what is cut is the end, the sums with it, and msg tells what was sent: silently, as the facts say.
-    """
-    rows = rows[: manner.most_rows]
-    return Envelope(200, None, replies.records_found(len(rows)), rows)
+        return Wording(self.policy, self.directory, always_gmt_5)
 
 
 def lag_by_report(given: ReportLag, before: Mapping[str, float] | None = None) -> dict[str, float]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from airflow_provider_wolkvox.simulator import framing, replies
-from airflow_provider_wolkvox.simulator.asks import ConnIds, Manner
-from airflow_provider_wolkvox.simulator.faults import Fault, FaultKind
-from airflow_provider_wolkvox.simulator.framing import Answer
+from airflow_provider_wolkvox.simulator import replies
 from airflow_provider_wolkvox.simulator.replies import Envelope, UndocumentedReplies
+from airflow_provider_wolkvox.simulator.request import ConnIds, ResponseMode
+from airflow_provider_wolkvox.simulator.state.faults import Fault, FaultKind
+from airflow_provider_wolkvox.simulator.transport import http
+from airflow_provider_wolkvox.simulator.transport.http import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Script:
     status: int | None
 
 
-Serve = Callable[[Manner], Envelope]
+Serve = Callable[[ResponseMode], Envelope]
 """Does what the request asks and returns the right answer to it."""
 
 Refuse = Callable[[Envelope], Envelope]
@@ -83,7 +84,7 @@ def script_for(
     :raises AssertionError: for a kind of fault that was given no script here
     """
     if fault is None:
-        return _whole(_answer(serve(Manner(conn_ids=conn_ids))), keep_alive)
+        return _whole(_answer(serve(ResponseMode(conn_ids=conn_ids))), keep_alive)
     kind = fault.kind
     ordered = _ordered_refusal(kind, undocumented)
     if ordered is not None:
@@ -91,12 +92,12 @@ def script_for(
     if kind is FaultKind.DROP_AFTER_READING:
         return Script((), Reset(), answered=False, status=None)
     if kind is FaultKind.EMPTY_CONN_ID:
-        return _whole(_answer(serve(Manner(conn_ids=ConnIds.EMPTY))), keep_alive)
+        return _whole(_answer(serve(ResponseMode(conn_ids=ConnIds.EMPTY))), keep_alive)
     if kind is FaultKind.NO_CONN_ID:
-        return _whole(_answer(serve(Manner(conn_ids=ConnIds.MISSING))), keep_alive)
+        return _whole(_answer(serve(ResponseMode(conn_ids=ConnIds.MISSING))), keep_alive)
 
     rings = fault.ring or kind in _ALWAYS_SERVED
-    right = serve(Manner(act=True, conn_ids=conn_ids)) if rings else None
+    right = serve(ResponseMode(act=True, conn_ids=conn_ids)) if rings else None
     if kind is FaultKind.DROP_AFTER_RINGING:
         return Script((), Reset(), answered=False, status=None)
     if kind is FaultKind.CLOSE_AFTER_RINGING:
@@ -106,19 +107,19 @@ def script_for(
     if kind is FaultKind.GARBAGE:
         return _bytes(_NO_HTTP)
     if kind is FaultKind.GARBAGE_BODY:
-        return _whole(framing.html(200, "Welcome"), keep_alive)
+        return _whole(http.html(200, "Welcome"), keep_alive)
     if kind is FaultKind.SERVER_ERROR:
         return _whole(_server_error(fault), keep_alive)
     if kind is FaultKind.REDIRECT:
         place = (("Location", fault.location or target),)
-        page = framing.html(fault.status, "Moved")
+        page = http.html(fault.status, "Moved")
         return _whole(Answer(fault.status, page.body, page.content_type, place), keep_alive)
     if kind is FaultKind.REPLY:
         return _whole(Answer(fault.status, fault.body.encode(errors="replace"), fault.content_type), keep_alive)
 
     if right is None:
         # Mangled without a ring: what is mangled is still the answer that an accepted call gets.
-        right = serve(Manner(act=False, conn_ids=conn_ids))
+        right = serve(ResponseMode(act=False, conn_ids=conn_ids))
     if kind is FaultKind.INT_CODES:
         return _whole(_answer(right, int_code=True), keep_alive)
     if kind is FaultKind.TEXT_NULL:
@@ -168,7 +169,7 @@ def _answer(envelope: Envelope, *, int_code: bool = False, text_null: bool = Fal
 def _server_error(fault: Fault) -> Answer:
     if fault.body == "json":
         return _answer(Envelope(fault.status, "Internal Server Error", "An error has occurred"))
-    return framing.html(fault.status, "Server Error")
+    return http.html(fault.status, "Server Error")
 
 
 def _whole(answer: Answer, keep_alive: bool) -> Script:

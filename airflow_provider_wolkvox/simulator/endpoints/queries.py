@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from airflow_provider_wolkvox.simulator import replies, rows
-from airflow_provider_wolkvox.simulator.asks import Ask, Manner
-from airflow_provider_wolkvox.simulator.campaigns import State
-from airflow_provider_wolkvox.simulator.operation import Agent, Operation, Token
-from airflow_provider_wolkvox.simulator.predictive import Dial, Record
+from airflow_provider_wolkvox.simulator import replies
+from airflow_provider_wolkvox.simulator.endpoints import rows
+from airflow_provider_wolkvox.simulator.endpoints.reports import Window, read_window, rows_told
 from airflow_provider_wolkvox.simulator.replies import Envelope
-from airflow_provider_wolkvox.simulator.reports import Fields, Sight, Window, Wording, read_window, rows_told
+from airflow_provider_wolkvox.simulator.request import Request, ResponseMode
+from airflow_provider_wolkvox.simulator.state.campaigns import State
+from airflow_provider_wolkvox.simulator.state.operation import Agent, Operation, Token
+from airflow_provider_wolkvox.simulator.state.predictive import Dial, Record
+from airflow_provider_wolkvox.simulator.state.reporting import Fields, Sight, Wording
 
 _NOT_DIALLED = "CLEAN"
 
 
-def real_time_agents(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
+def real_time_agents(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
     """Tell each agent's state now, and for how many seconds: no call and no phone (doc)."""
     sight = operation.sight()
     found = []
@@ -42,7 +44,7 @@ def _state(operation: Operation, agent: Agent, sight: Sight) -> tuple[str, datet
     """
     since = operation.logged_since(agent.agent_id)
     if not agent.logged_in:
-        return (sight.manner.logged_out, since) if sight.manner.logged_out else None
+        return (sight.policy.logged_out, since) if sight.policy.logged_out else None
     call = operation.last_call(agent.agent_id)
     if call is not None:
         for event in call.events:
@@ -58,16 +60,16 @@ def _state(operation: Operation, agent: Agent, sight: Sight) -> tuple[str, datet
 _STATES = {"RING": "Ring", "TALK": "Talk", "ACW": "ACW"}
 
 
-def real_time_campaigns(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
+def real_time_campaigns(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
     """Tell the counters of every campaign, or of one. With or without an envelope: both were seen."""
-    sight, wanted = operation.sight(), ask.parameters.get("campaign_id")
+    sight, wanted = operation.sight(), request.parameters.get("campaign_id")
     if wanted and operation.campaigns.get(wanted) is None:
         return replies.no_such_campaign(wanted)
     found = [
         _counted(operation, state, sight) for state in operation.campaigns if wanted in (None, "", state.campaign_id)
     ]
     answer = _listed(found, sight)
-    return answer.without_envelope() if sight.manner.bare_campaigns and not answer.refuses else answer
+    return answer.without_envelope() if sight.policy.bare_campaigns and not answer.refuses else answer
 
 
 def _counted(operation: Operation, state: State, sight: Sight) -> Fields:
@@ -76,7 +78,7 @@ def _counted(operation: Operation, state: State, sight: Sight) -> Fields:
     reached = rows.percent(counters.records - counters.clean, counters.records)
     return {
         "campaign": f"{state.campaign_id} - {state.name} - {state.strategy} ({reached.replace(' ', '')})",
-        "status": operation.campaigns.status(state, until, sight.manner.status_when_done),
+        "status": operation.campaigns.status(state, until, sight.policy.status_when_done),
         "records": str(counters.records),
         "clean": str(counters.clean),
         "dial": str(counters.dial),
@@ -90,7 +92,7 @@ def _counted(operation: Operation, state: State, sight: Sight) -> Fields:
 # Lists of `information.php`. GUESS: the names of fields that the facts only describe.
 
 
-def list_campaigns(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
+def list_campaigns(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
     """Tell every campaign's name and whether it is `Started` or `Stopped` (doc)."""
     sight = operation.sight()
     found = [
@@ -98,24 +100,24 @@ def list_campaigns(operation: Operation, token: Token, ask: Ask, manner: Manner)
             "campaign_id": state.campaign_id,
             "campaign_name": state.name,
             "type_campaign": state.kind,
-            "status": operation.campaigns.status(state, sight.now, sight.manner.status_when_done).capitalize(),
+            "status": operation.campaigns.status(state, sight.now, sight.policy.status_when_done).capitalize(),
         }
         for state in operation.campaigns
     ]
-    return _listed(_asked_for(ask, "campaign", "campaign_id", found), sight)
+    return _listed(_asked_for(request, "campaign", "campaign_id", found), sight)
 
 
-def list_agents(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
+def list_agents(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
     """Tell every agent's name, logged in or not."""
     sight = operation.sight()
     found = [
         {"agent_id": agent.agent_id, "agent_name": sight.directory.agent_name(agent.agent_id)}
         for agent in operation.agents
     ]
-    return _listed(_asked_for(ask, "agent", "agent_id", found), sight)
+    return _listed(_asked_for(request, "agent", "agent_id", found), sight)
 
 
-def list_activity_codes(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
+def list_activity_codes(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
     """Tell the dispositions with their flags (doc: that there are hit and rpc)."""
     sight = operation.sight()
     found = [
@@ -125,9 +127,9 @@ def list_activity_codes(operation: Operation, token: Token, ask: Ask, manner: Ma
     return _listed(found, sight)
 
 
-def get_dnc(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
+def get_dnc(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
     """Tell the phones of the do-not-call list, inbound, outbound or all (doc)."""
-    sight, wanted = operation.sight(), ask.parameters["type"]
+    sight, wanted = operation.sight(), request.parameters["type"]
     found = [
         {"phone_number": entry.phone_number, "type": entry.type, "date_delete": entry.date_delete}
         for entry in sight.directory.do_not_call
@@ -136,51 +138,51 @@ def get_dnc(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Env
     return _listed(found, sight)
 
 
-def law2300_info(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
+def law2300_info(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
     """Tell when a phone was last reached for a company. GUESS: one that is kept without a nit is told for each."""
     sight = operation.sight()
     found = [
         {"phone_number": entry.phone_number, "last_day": entry.last_day, "last_channel": entry.last_channel}
         for entry in sight.directory.law2300
-        if entry.phone_number == ask.parameters["phone"] and entry.nit in ("", ask.parameters["nit"])
+        if entry.phone_number == request.parameters["phone"] and entry.nit in ("", request.parameters["nit"])
     ]
     return _listed(found, sight)
 
 
-def _asked_for(ask: Ask, parameter: str, name: str, found: list[Fields]) -> list[Fields]:
-    wanted = ask.parameters.get(parameter)
+def _asked_for(request: Request, parameter: str, name: str, found: list[Fields]) -> list[Fields]:
+    wanted = request.parameters.get(parameter)
     return [row for row in found if not wanted or row[name] == wanted]
 
 
 # Customers' records, of `campaign.php`
 
 
-def detail(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
+def detail(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
     """Tell each record with its last dial in the window; with `detail=all` those not dialled too.
 
     That `default` has only rows with a conn_id is doc. GUESS: that the window is for the last dial, that
     records without one are in every window, and that calls by hand do not count.
     """
-    campaign_id = ask.parameters["campaign_id"]
+    campaign_id = request.parameters["campaign_id"]
     state = operation.campaigns.get(campaign_id)
-    if state is None or ask.parameters["type_campaign"] != state.kind:
+    if state is None or request.parameters["type_campaign"] != state.kind:
         return replies.no_such_campaign(campaign_id)
     sight = operation.sight()
     words = sight.wording()
-    window = read_window(ask.parameters, sight, words.zone)
+    window = read_window(request.parameters, sight, words.zone)
     if isinstance(window, Envelope):
         return window
     found = [
         _detailed(record, dials, words)
         for record, dials in _dialled(operation, state, sight.until("detail"))
-        if _is_told(dials, window, clean_too=ask.parameters["detail"] == "all")
+        if _is_told(dials, window, clean_too=request.parameters["detail"] == "all")
     ]
-    return rows_told(found, sight.manner) if found else replies.NO_ROWS
+    return rows_told(found, sight.policy) if found else replies.NO_ROWS
 
 
-def find_record(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
+def find_record(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
     """Tell the records of a campaign, customer or phone: any one of the three is enough (doc)."""
-    asked = {name: ask.parameters.get(name, "") for name in ("campaign_id", "customer_phone", "customer_id")}
+    asked = {name: request.parameters.get(name, "") for name in ("campaign_id", "customer_phone", "customer_id")}
     if not any(asked.values()):
         return replies.PARAMETERS_MISSING
     campaign_id = asked["campaign_id"]
@@ -239,4 +241,4 @@ def _detailed(record: Record, dials: list[Dial], words: Wording) -> Fields:
 
 
 def _listed(found: list[Fields], sight: Sight) -> Envelope:
-    return rows_told(found, sight.manner) if found else sight.replies.nothing_found
+    return rows_told(found, sight.policy) if found else sight.replies.nothing_found

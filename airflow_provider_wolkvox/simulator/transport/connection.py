@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from airflow_provider_wolkvox.simulator.framing import MOST_HEAD_BYTES, BadRequest
+from airflow_provider_wolkvox.simulator.transport.http import MOST_HEAD_BYTES, BadRequest
 
 # Linux tells of a peer's FIN apart from its data; elsewhere see `Connection.still_open`.
 _HANG_UP = getattr(select, "POLLRDHUP", 0)

@@ -8,13 +8,13 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_provider_wolkvox.simulator.calls import CallError, CallRecord, CallResult, results_of
-from airflow_provider_wolkvox.simulator.campaigns import Campaign, CampaignError, new_state
-from airflow_provider_wolkvox.simulator.faults import Fault, FaultError, Faults
-from airflow_provider_wolkvox.simulator.framing import Answer
-from airflow_provider_wolkvox.simulator.operation import NO_TOKEN_SENT, UNKNOWN_TOKEN, Operation, TokenStats
-from airflow_provider_wolkvox.simulator.reports import ReportError, lag_by_report
-from airflow_provider_wolkvox.simulator.stations import Station
+from airflow_provider_wolkvox.simulator.state.calls import CallError, CallRecord, CallResult, results_of
+from airflow_provider_wolkvox.simulator.state.campaigns import Campaign, CampaignError, new_state
+from airflow_provider_wolkvox.simulator.state.faults import Fault, FaultError, Faults
+from airflow_provider_wolkvox.simulator.state.operation import NO_TOKEN_SENT, UNKNOWN_TOKEN, Operation, TokenStats
+from airflow_provider_wolkvox.simulator.state.reporting import ReportError, lag_by_report
+from airflow_provider_wolkvox.simulator.state.stations import Station
+from airflow_provider_wolkvox.simulator.transport.http import Answer
 
 CONTROL_PATH = "/_sim"
 
@@ -141,7 +141,7 @@ class Control:
                 "held": self._operation.reports_held,
                 "lag": dict(self._operation.report_lag),
                 "cut_calls": self._operation.cut_calls,
-                **asdict(self._operation.report_manner),
+                **asdict(self._operation.report_policy),
             }
 
     def _set_reports(self, body: bytes) -> Any:
@@ -154,7 +154,7 @@ class Control:
             cut_calls = changes.pop("cut_calls", self._operation.cut_calls)
             if not isinstance(held, bool) or not isinstance(cut_calls, bool):
                 raise _ControlError("held and cut_calls are true or false")
-            self._operation.report_manner = self._operation.report_manner.changed(changes)
+            self._operation.report_policy = self._operation.report_policy.changed(changes)
             self._operation.report_lag = lag
             self._operation.cut_calls = cut_calls
             if held != self._operation.reports_held:

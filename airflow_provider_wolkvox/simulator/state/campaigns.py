@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 
-from airflow_provider_wolkvox.simulator.calls import OUT_PRE, CallResult, GivenResults, results_of
-from airflow_provider_wolkvox.simulator.predictive import (
+from airflow_provider_wolkvox.simulator.state.calls import OUT_PRE, CallResult, GivenResults, results_of
+from airflow_provider_wolkvox.simulator.state.predictive import (
     LONGEST_GAP,
     PREDICTIVE,
     PREVIEW,
@@ -78,7 +78,7 @@ class Campaign:
     :param name: its name
     :param kind: `predictive` or `preview`
     :param strategy: how it dials, as real time shows it after its name; nothing else comes of it
-    :param status: `started` or `stopped` (seen), or `ReportManner.status_when_done`
+    :param status: `started` or `stopped` (seen), or `ReportPolicy.status_when_done`
     :param finished: whether it has dialled all it had, and every call is over, the agent's work after it too
     :param records: the customers as they were loaded, in order
     :param added: how often each customer_id was loaded, the first records included

@@ -12,15 +12,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from airflow_provider_wolkvox.simulator import apis, framing
-from airflow_provider_wolkvox.simulator.asks import PHONES, Ask, ConnIds, Manner
-from airflow_provider_wolkvox.simulator.connection import ClientGone, Connection, Stopping, StopSignal
-from airflow_provider_wolkvox.simulator.control import CONTROL_PATH, Control
-from airflow_provider_wolkvox.simulator.faults import Faults
-from airflow_provider_wolkvox.simulator.framing import Answer, BadRequest, Head
-from airflow_provider_wolkvox.simulator.operation import Operation, Visit, masked
+from airflow_provider_wolkvox.simulator.control.routes import CONTROL_PATH, Control
+from airflow_provider_wolkvox.simulator.endpoints import registry
 from airflow_provider_wolkvox.simulator.replies import Envelope
-from airflow_provider_wolkvox.simulator.script import Close, Drip, Reset, Script, Send, Wait, script_for
+from airflow_provider_wolkvox.simulator.request import PHONES, ConnIds, Request, ResponseMode
+from airflow_provider_wolkvox.simulator.state.faults import Faults
+from airflow_provider_wolkvox.simulator.state.operation import InFlight, Operation, masked
+from airflow_provider_wolkvox.simulator.transport import http
+from airflow_provider_wolkvox.simulator.transport.connection import ClientGone, Connection, Stopping, StopSignal
+from airflow_provider_wolkvox.simulator.transport.http import Answer, BadRequest, Head
+from airflow_provider_wolkvox.simulator.transport.script import Close, Drip, Reset, Script, Send, Wait, script_for
 
 _API_PATH = "/api/v2/"
 _BACKLOG = 512
@@ -147,17 +148,17 @@ class Server:
             head = Head.read(raw)
             length = head.body_length
         except BadRequest as refusal:
-            connection.write(_whole(framing.html(refusal.status, str(refusal)), keep_alive=False))
+            connection.write(_whole(http.html(refusal.status, str(refusal)), keep_alive=False))
             return False
         if head.headers.get("expect", "").lower() == "100-continue":
             connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if head.path.startswith(_API_PATH) and head.path.removeprefix(_API_PATH) in apis.FILES:
+        if head.path.startswith(_API_PATH) and head.path.removeprefix(_API_PATH) in registry.FILES:
             return self._serve(connection, head, length, arrived)
         body = connection.read_body(length)
         if _is_control(head):
             answer = self._control.answer(head.method, head.path, body)
         else:
-            answer = framing.html(404, "Not Found")
+            answer = http.html(404, "Not Found")
         connection.write(_whole(answer, keep_alive=head.keep_alive))
         return head.keep_alive
 
@@ -172,18 +173,18 @@ class Server:
 
     def _serve(self, connection: Connection, head: Head, length: int, arrived: float) -> bool:
         token = head.headers.get("wolkvox-token")
-        visit = self._operation.arrive(token, connection.still_open)
+        entry = self._operation.arrive(token, connection.still_open)
         script: Script | None = None
         try:
             body = connection.read_body(length)
-            ask = _asked(head, body)
-            taken = self._faults.take(ask)
+            request = _asked(head, body)
+            taken = self._faults.take(request)
 
-            def serve(manner: Manner) -> Envelope:
-                return apis.answer(self._operation, visit, ask, manner)
+            def serve(mode: ResponseMode) -> Envelope:
+                return registry.answer(self._operation, entry, request, mode)
 
             def refuse(envelope: Envelope) -> Envelope:
-                self._operation.refused(visit, envelope.msg)
+                self._operation.refused(entry, envelope.msg)
                 return envelope
 
             # The body that follows a HEAD's answer here is cut off by closing.
@@ -201,16 +202,16 @@ class Server:
             latency = self._settings.latency + taken.latency
             if latency:
                 connection.pause_until(arrived + latency)
-            self._play(script, connection, visit)
+            self._play(script, connection, entry)
             return keep_alive and isinstance(script.end, Send)
         finally:
-            self._operation.leave(visit, answered=False)
+            self._operation.leave(entry, answered=False)
             if self._log:
                 status = script.status if script and script.status else "no answer"
                 took = (time.perf_counter() - arrived) * 1000
                 self._log(f"{head.method} {head.path} {_shown(head.parameters)} -> {status} in {took:.1f} ms")
 
-    def _play(self, script: Script, connection: Connection, visit: Visit) -> None:
+    def _play(self, script: Script, connection: Connection, entry: InFlight) -> None:
         for step in script.steps:
             match step:
                 case Send(data):
@@ -222,8 +223,8 @@ class Server:
                 case Wait(seconds):
                     connection.pause(seconds)
 
-        def over(deed: Callable[[], bool]) -> bool:
-            return self._operation.leave_with(visit, deed, answered=script.answered)
+        def over(action: Callable[[], bool]) -> bool:
+            return self._operation.leave_with(entry, action, answered=script.answered)
 
         match script.end:
             case Send(data):
@@ -238,9 +239,9 @@ def _is_control(head: Head) -> bool:
     return head.path == CONTROL_PATH or head.path.startswith(CONTROL_PATH + "/")
 
 
-def _asked(head: Head, body: bytes = b"") -> Ask:
+def _asked(head: Head, body: bytes = b"") -> Request:
     parameters = head.parameters
-    return Ask(
+    return Request(
         method=head.method,
         file=head.path.removeprefix(_API_PATH),
         api=parameters.pop("api", ""),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush
 
-from airflow_provider_wolkvox.simulator.calls import OUT_PRE, CallRecord, CallResult, Event
+from airflow_provider_wolkvox.simulator.state.calls import OUT_PRE, CallRecord, CallResult, Event
 
 PREDICTIVE = "predictive"
 PREVIEW = "preview"

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
-from airflow_provider_wolkvox.simulator.asks import PHONES, Ask
-from airflow_provider_wolkvox.simulator.operation import masked
+from airflow_provider_wolkvox.simulator.request import PHONES, Request
+from airflow_provider_wolkvox.simulator.state.operation import masked
 
 
 class FaultKind(Enum):
@@ -266,14 +266,14 @@ _RULES_OF_KINDS: Mapping[tuple[FaultKind, str], _Rule] = {
 }
 
 
-def _fits(fault: Fault, ask: Ask) -> bool:
+def _fits(fault: Fault, request: Request) -> bool:
     """Return whether a request passes a fault's filters."""
     pairs = (
-        (fault.api, ask.api),
-        (fault.token, ask.token),
-        (fault.agent_id, ask.parameters.get("agent_id")),
-        (fault.phone, ask.first(PHONES)),
-        (fault.campaign_id, ask.first(("campaign_id", "id_camp"))),
+        (fault.api, request.api),
+        (fault.token, request.token),
+        (fault.agent_id, request.parameters.get("agent_id")),
+        (fault.phone, request.first(PHONES)),
+        (fault.campaign_id, request.first(("campaign_id", "id_camp"))),
     )
     return all(wanted is None or wanted == found for wanted, found in pairs)
 
@@ -290,9 +290,9 @@ class _Armed:
     def spent(self) -> bool:
         return self.fault.times is not None and self.hits >= self.fault.times
 
-    def is_due(self, ask: Ask) -> bool:
+    def is_due(self, request: Request) -> bool:
         """Let the fault see a request; return whether it may hit it."""
-        if not _fits(self.fault, ask):
+        if not _fits(self.fault, request):
             return False
         self.seen += 1
         return self.seen > self.fault.after
@@ -332,7 +332,7 @@ class Faults:
         with self._lock:
             return tuple(waiting.fault for waiting in self._armed)
 
-    def take(self, ask: Ask) -> Taken:
+    def take(self, request: Request) -> Taken:
         """Return what hits this request: every latency that is due, and the first other fault that is.
 
         Each matching fault sees the request, so `after` counts those too that another fault took.
@@ -343,7 +343,7 @@ class Faults:
                 return Taken()
             for waiting in self._armed:
                 fault = waiting.fault
-                if fault.kind is FaultKind.DROP_BEFORE_READING or not waiting.is_due(ask):
+                if fault.kind is FaultKind.DROP_BEFORE_READING or not waiting.is_due(request):
                     continue
                 if fault.kind is FaultKind.LATENCY:
                     latency += fault.seconds
@@ -360,12 +360,12 @@ class Faults:
         with self._lock:
             return any(waiting.fault.kind is FaultKind.DROP_BEFORE_READING for waiting in self._armed)
 
-    def take_unread(self, ask: Ask) -> bool:
+    def take_unread(self, request: Request) -> bool:
         """Return whether a request that was only peeked at is to be dropped unread."""
         with self._lock:
             hit = False
             for waiting in self._armed:
-                if waiting.fault.kind is not FaultKind.DROP_BEFORE_READING or not waiting.is_due(ask):
+                if waiting.fault.kind is not FaultKind.DROP_BEFORE_READING or not waiting.is_due(request):
                     continue
                 if not hit:
                     waiting.hits += 1

@@ -1,4 +1,4 @@
-"""What a request asks of wolkvox, and in which manner it is to be done."""
+"""What a request asks of wolkvox, and how it is to be answered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ConnIds(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Request:
     """What a request asks of wolkvox.
 
     All parameters are in the query string; only writes to campaigns have a body as well (doc).
@@ -39,7 +39,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class ResponseMode:
     """How an answer is to be given.
 
     `act` tells whether what is asked is really done (the phone rings, the campaign starts): without it the

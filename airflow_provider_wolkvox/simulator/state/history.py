@@ -6,7 +6,7 @@ from bisect import bisect_right, insort_right
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from airflow_provider_wolkvox.simulator.calls import OUT_PRE, CallRecord, CallResult
+from airflow_provider_wolkvox.simulator.state.calls import OUT_PRE, CallRecord, CallResult
 
 # GUESS: aux_call wants a predictive call that has been cut (doc); how soon after it comes, nobody says.
 _RECENT = timedelta(seconds=60)

@@ -1,6 +1,6 @@
 """The state of one wolkvox operation: tokens, agents, phones, quota and who is being served.
 
-Pure of sockets and safe for threads. What an API answers is in `apis`; this module only knows and counts.
+Pure of sockets and safe for threads. What an API answers is in `endpoints`; this module only knows and counts.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from datetime import UTC, date, datetime
 from functools import partial
 from itertools import chain
 
-from airflow_provider_wolkvox.simulator.asks import Ask
-from airflow_provider_wolkvox.simulator.calls import (
+from airflow_provider_wolkvox.simulator.replies import UndocumentedReplies
+from airflow_provider_wolkvox.simulator.request import Request
+from airflow_provider_wolkvox.simulator.state.calls import (
     OUT_PRE,
     OUTBOUND_MA,
     TRANSFERRED,
@@ -24,13 +25,21 @@ from airflow_provider_wolkvox.simulator.calls import (
     CallResult,
     CallResults,
 )
-from airflow_provider_wolkvox.simulator.campaigns import Campaign, Campaigns, State
-from airflow_provider_wolkvox.simulator.directory import Directory
-from airflow_provider_wolkvox.simulator.history import History, cut_call, cut_call_begun
-from airflow_provider_wolkvox.simulator.predictive import Dial
-from airflow_provider_wolkvox.simulator.replies import UndocumentedReplies
-from airflow_provider_wolkvox.simulator.reports import GMT_5, ReportManner, Sight
-from airflow_provider_wolkvox.simulator.stations import HOLD, LOGOUT, MUTE, READY, Command, Recall, Station, Stations
+from airflow_provider_wolkvox.simulator.state.campaigns import Campaign, Campaigns, State
+from airflow_provider_wolkvox.simulator.state.directory import Directory
+from airflow_provider_wolkvox.simulator.state.history import History, cut_call, cut_call_begun
+from airflow_provider_wolkvox.simulator.state.predictive import Dial
+from airflow_provider_wolkvox.simulator.state.reporting import GMT_5, ReportPolicy, Sight
+from airflow_provider_wolkvox.simulator.state.stations import (
+    HOLD,
+    LOGOUT,
+    MUTE,
+    READY,
+    Command,
+    Recall,
+    Station,
+    Stations,
+)
 
 SIMULTANEOUS_LIMIT = 2
 """Requests that one token may have under way; the next gets a 403 (doc)."""
@@ -129,7 +138,7 @@ class TokenStats:
     used_today: int
 
 
-class Visit:
+class InFlight:
     """One request under way, from its head being read until its answer is written or its connection dead."""
 
     __slots__ = ("admitted", "era", "name", "over", "still_open", "token")
@@ -175,7 +184,7 @@ class Operation:
         clock: Callable[[], float],
         call_results: CallResults,
         report_lag: Mapping[str, float],
-        report_manner: ReportManner,
+        report_policy: ReportPolicy,
         cut_calls: bool,
         directory: Directory,
         record_limit: int | None,
@@ -194,7 +203,7 @@ class Operation:
         self.replies = replies
         self.call_results = call_results
         self.report_lag = report_lag
-        self.report_manner = report_manner
+        self.report_policy = report_policy
         self.cut_calls = cut_calls
         self.directory = directory
         self.record_limit = record_limit
@@ -202,7 +211,7 @@ class Operation:
         self.maintenance = False
         self.lock = threading.RLock()
         self._changed = threading.Condition(self.lock)
-        self._under_way: dict[str, set[Visit]] = {}
+        self._under_way: dict[str, set[InFlight]] = {}
         self._era = 0
         self._version = 0
         self._sequence = 0
@@ -210,7 +219,7 @@ class Operation:
         self._forget()
 
     def _forget(self) -> None:
-        self._tallies = {name: _Tally(len(visits)) for name, visits in self._under_way.items()}
+        self._tallies = {name: _Tally(len(in_flight)) for name, in_flight in self._under_way.items()}
         self._calls: list[Call] = []
         self._history = History()
         self._campaigns = Campaigns()
@@ -232,7 +241,7 @@ class Operation:
 
     # Requests coming and going
 
-    def arrive(self, token_text: str | None, still_open: Callable[[], bool]) -> Visit:
+    def arrive(self, token_text: str | None, still_open: Callable[[], bool]) -> InFlight:
         """Count a request whose head has just been read.
 
         `still_open` tells, at any later time, whether the request's connection lives: a client that hung up
@@ -241,47 +250,47 @@ class Operation:
         token = self._tokens.get(token_text) if token_text else None
         name = token.text if token else (UNKNOWN_TOKEN if token_text else NO_TOKEN_SENT)
         with self._changed:
-            visits = self._under_way.setdefault(name, set())
-            for other in [visit for visit in visits if not visit.still_open()]:
+            in_flight = self._under_way.setdefault(name, set())
+            for other in [entry for entry in in_flight if not entry.still_open()]:
                 self.leave(other, answered=False)
-            admitted = sum(visit.admitted for visit in visits) < self.simultaneous_limit
-            visit = Visit(name=name, token=token, admitted=admitted, era=self._era, still_open=still_open)
-            visits.add(visit)
+            admitted = sum(entry.admitted for entry in in_flight) < self.simultaneous_limit
+            entry = InFlight(name=name, token=token, admitted=admitted, era=self._era, still_open=still_open)
+            in_flight.add(entry)
             tally = self._tally(name)
             tally.requests += 1
-            tally.greatest = max(tally.greatest, len(visits))
+            tally.greatest = max(tally.greatest, len(in_flight))
             self._note_change()
-        return visit
+        return entry
 
-    def leave(self, visit: Visit, *, answered: bool) -> None:
+    def leave(self, entry: InFlight, *, answered: bool) -> None:
         """Count a request as over; a second time does nothing."""
         with self._changed:
-            if visit.over:
+            if entry.over:
                 return
-            visit.over = True
-            self._under_way[visit.name].discard(visit)
-            if not answered and visit.era == self._era:
-                self._tally(visit.name).unanswered += 1
+            entry.over = True
+            self._under_way[entry.name].discard(entry)
+            if not answered and entry.era == self._era:
+                self._tally(entry.name).unanswered += 1
             self._note_change()
 
-    def leave_with(self, visit: Visit, last_deed: Callable[[], bool], *, answered: bool) -> bool:
+    def leave_with(self, entry: InFlight, last_action: Callable[[], bool], *, answered: bool) -> bool:
         """Do the last thing that the client can see of a request, and count it as over in one go.
 
         Under the lock, since a client that has its answer may send the next request before this thread
-        runs again, which would then look simultaneous. `last_deed` must not block; it returns whether it
+        runs again, which would then look simultaneous. `last_action` must not block; it returns whether it
         is done, and so does this.
         """
         with self._changed:
-            done = last_deed()
+            done = last_action()
             if done:
-                self.leave(visit, answered=answered)
+                self.leave(entry, answered=answered)
             return done
 
-    def refused(self, visit: Visit, msg: str) -> None:
+    def refused(self, entry: InFlight, msg: str) -> None:
         """Count a refusal by its text."""
         with self._changed:
-            if visit.era == self._era:
-                self._tally(visit.name).refusals[msg] += 1
+            if entry.era == self._era:
+                self._tally(entry.name).refusals[msg] += 1
                 self._note_change()
 
     def dropped_unread(self) -> None:
@@ -422,7 +431,7 @@ class Operation:
                 conn_id,
                 now,
                 what,
-                {AUX_CALL: self.report_manner.aux_call_type, DIAL: OUTBOUND_MA, TRANSFER: TRANSFERRED}[api],
+                {AUX_CALL: self.report_policy.aux_call_type, DIAL: OUTBOUND_MA, TRANSFER: TRANSFERRED}[api],
                 customer_id=customer_id,
                 at_station=api != TRANSFER,
             )
@@ -503,12 +512,12 @@ class Operation:
                 hidden=kept.hidden(agent_id),
             )
 
-    def note_command(self, ask: Ask, token: Token, call: CallRecord | None) -> None:
+    def note_command(self, request: Request, token: Token, call: CallRecord | None) -> None:
         """Note a request of the agent API that was carried out, and the call that it found."""
         with self._changed:
-            values = {name: value for name, value in ask.parameters.items() if name != "agent_id"}
-            agent_id, conn_id = ask.parameters["agent_id"], call.conn_id if call else ""
-            command = Command(ask.api, agent_id, conn_id, values, masked(token.text), self.now())
+            values = {name: value for name, value in request.parameters.items() if name != "agent_id"}
+            agent_id, conn_id = request.parameters["agent_id"], call.conn_id if call else ""
+            command = Command(request.api, agent_id, conn_id, values, masked(token.text), self.now())
             self._stations.commands.append(command)
             self._note_change()
 
@@ -589,8 +598,8 @@ class Operation:
             state = self._campaigns.get(campaign_id)
             if state is None:
                 raise KeyError(campaign_id)
-            manner = self.report_manner
-            return self._campaigns.seen(state, self.now(), self.directory.hits, manner.status_when_done)
+            policy = self.report_policy
+            return self._campaigns.seen(state, self.now(), self.directory.hits, policy.status_when_done)
 
     def campaigns_changed(self) -> None:
         """Plan anew what campaigns dial from now on."""
@@ -672,7 +681,7 @@ class Operation:
         """Return what reports may see now; to be used under the lock."""
         now = self.now()
         calls = [*self._history.shown, *self._campaigns.dials(now)]
-        return Sight(calls, now, self.report_lag, self.report_manner, self.replies, self.directory)
+        return Sight(calls, now, self.report_lag, self.report_policy, self.replies, self.directory)
 
     # Looking in
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from airflow_provider_wolkvox.simulator.calls import CallRecord
+from airflow_provider_wolkvox.simulator.state.calls import CallRecord
 
 READY = "ready"
 LOGOUT = "logout"

@@ -6,20 +6,20 @@ import json
 from contextlib import suppress
 
 from airflow_provider_wolkvox.simulator import replies
-from airflow_provider_wolkvox.simulator.asks import Ask, Manner
-from airflow_provider_wolkvox.simulator.calls import CallError, CallResult
-from airflow_provider_wolkvox.simulator.campaigns import MOST_ACTIVE, RECALL_FIELDS, STARTED, STOPPED, State
-from airflow_provider_wolkvox.simulator.operation import Operation, Token
-from airflow_provider_wolkvox.simulator.predictive import PREDICTIVE
 from airflow_provider_wolkvox.simulator.replies import Envelope
+from airflow_provider_wolkvox.simulator.request import Request, ResponseMode
+from airflow_provider_wolkvox.simulator.state.calls import CallError, CallResult
+from airflow_provider_wolkvox.simulator.state.campaigns import MOST_ACTIVE, RECALL_FIELDS, STARTED, STOPPED, State
+from airflow_provider_wolkvox.simulator.state.operation import Operation, Token
+from airflow_provider_wolkvox.simulator.state.predictive import PREDICTIVE
 
 _MOST_RECORDS_UP = 10_000
 _ON, _OFF = "start", "stop"
 
 
-def start(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
+def start(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
     """Let a campaign dial. One that is on already is started again without effect (guess)."""
-    campaign_id = ask.parameters["campaign_id"]
+    campaign_id = request.parameters["campaign_id"]
     state = operation.campaigns.get(campaign_id)
     if state is None:
         return replies.no_such_campaign(campaign_id)
@@ -28,34 +28,34 @@ def start(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envel
     # GUESS: that this is the cause of a refusal whose text is known.
     if not state.records:
         return replies.NOT_STARTED
-    if manner.act:
+    if mode.act:
         _switch(operation, state, on=True)
     return replies.campaign_switched(campaign_id, STARTED)
 
 
-def stop(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
+def stop(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
     """Let a campaign dial no more; its calls under way go on (guess)."""
-    campaign_id = ask.parameters["campaign_id"]
+    campaign_id = request.parameters["campaign_id"]
     state = operation.campaigns.get(campaign_id)
     if state is None:
         return replies.no_such_campaign(campaign_id)
-    if manner.act:
+    if mode.act:
         _switch(operation, state, on=False)
     return replies.campaign_switched(campaign_id, STOPPED)
 
 
-def add_record(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
+def add_record(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
     """Load records, all that are sound; a customer that is there already is loaded again.
 
     GUESS: the loading of doubles (see `add_campaign`), the shape of `array_errors`, what becomes of the
     campaign where some records are refused, and that `campaign_status` is what the campaign is afterwards
     (unless two others are on already, of which the answer says nothing).
     """
-    campaign_id, wanted = ask.parameters["campaign_id"], ask.parameters["campaign_status"]
+    campaign_id, wanted = request.parameters["campaign_id"], request.parameters["campaign_status"]
     state = operation.campaigns.get(campaign_id)
-    if state is None or ask.parameters["type_campaign"] != state.kind:
+    if state is None or request.parameters["type_campaign"] != state.kind:
         return replies.no_such_campaign(campaign_id)
-    rows = _json(ask)
+    rows = _json(request)
     if not isinstance(rows, list) or wanted not in (_ON, _OFF):
         return operation.replies.body_wrong
     if len(rows) > _MOST_RECORDS_UP:
@@ -77,7 +77,7 @@ def add_record(operation: Operation, token: Token, ask: Ask, manner: Manner) -> 
     }
     if not sound:
         return replies.NONE_ADDED.with_data([data])
-    if manner.act:
+    if mode.act:
         operation.campaigns.load(state, sound)
         state.batches.append(tuple(row["customer_id"] for row in sound))
         if (wanted == _ON) != (state.since is not None) and not (wanted == _ON and _too_many_active(operation, state)):
@@ -87,13 +87,13 @@ def add_record(operation: Operation, token: Token, ask: Ask, manner: Manner) -> 
     return done.with_data([data])
 
 
-def recall_records(operation: Operation, token: Token, ask: Ask, manner: Manner) -> Envelope:
+def recall_records(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
     """Put the records that ended in one way back into dialling. GUESS: what is said if there is none."""
-    campaign_id = ask.parameters["campaign_id"]
+    campaign_id = request.parameters["campaign_id"]
     state = operation.campaigns.get(campaign_id)
     if state is None:
         return replies.no_such_campaign(campaign_id)
-    wanted = _json(ask)
+    wanted = _json(request)
     name, value = (wanted.get("field"), wanted.get("value")) if isinstance(wanted, dict) else (None, None)
     if not isinstance(name, str) or name not in RECALL_FIELDS or not isinstance(value, str) or not value:
         return operation.replies.body_wrong
@@ -102,7 +102,7 @@ def recall_records(operation: Operation, token: Token, ask: Ask, manner: Manner)
         with suppress(CallError):
             value = CallResult.of(value).result
     found = operation.campaigns.to_recall(state, name, value, operation.now())
-    if manner.act:
+    if mode.act:
         operation.campaigns.recall(state, found)
         state.recalls += 1
         operation.campaigns_changed()
@@ -111,7 +111,7 @@ def recall_records(operation: Operation, token: Token, ask: Ask, manner: Manner)
 
 def _too_many_active(operation: Operation, state: State) -> bool:
     """Return whether two other predictive campaigns are on (seen: then a third is not started)."""
-    when_done, now = operation.report_manner.status_when_done, operation.now()
+    when_done, now = operation.report_policy.status_when_done, operation.now()
     if state.kind != PREDICTIVE or operation.campaigns.status(state, now, when_done) == STARTED:
         return False
     return operation.campaigns.active_predictives(now, when_done) >= MOST_ACTIVE
@@ -127,12 +127,12 @@ def _switch(operation: Operation, state: State, *, on: bool) -> None:
     operation.campaigns_changed()
 
 
-def _json(ask: Ask) -> object:
+def _json(request: Request) -> object:
     """Return what the body holds, `None` if it is not sent as JSON (seen: a 400) or is none."""
-    if ask.content_type.partition(";")[0].strip().lower() != "application/json":
+    if request.content_type.partition(";")[0].strip().lower() != "application/json":
         return None
     try:
-        told: object = json.loads(ask.body)
+        told: object = json.loads(request.body)
     except ValueError:
         return None
     return told

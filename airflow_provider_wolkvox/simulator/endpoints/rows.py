@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
-from airflow_provider_wolkvox.simulator.calls import OUT_PRE, CallRecord, Event
-from airflow_provider_wolkvox.simulator.reports import Fields, Report, Wording
+from airflow_provider_wolkvox.simulator.endpoints.reports import Report
+from airflow_provider_wolkvox.simulator.state.calls import OUT_PRE, CallRecord, Event
+from airflow_provider_wolkvox.simulator.state.reporting import Fields, Wording
 
 OPTIONS = tuple(f"opt{number}" for number in range(1, 13))
 TELEPHONES = tuple(f"tel{number}" for number in range(1, 11))
@@ -217,7 +218,7 @@ CDR_1 = Report("cdr_1", _connected, _cdr_1, total=_total("cost", "time_seg", "ti
 CDR_5 = Report("cdr_5", _not_connected, _cdr_5, total=_total("ring_time"))
 AGENT_2 = Report("agent_2", _events, _agents_event, needs=("agent_id",), chosen=_of_agent)
 CALLS_LAST_10 = Report("calls_last_10", _any, _calls_last_10)
-# "A row appears only once the state has changed again" (doc). For agent_2 `ReportManner.when_over` decides.
+# "A row appears only once the state has changed again" (doc). For agent_2 `ReportPolicy.when_over` decides.
 AGENT_14 = Report("agent_14", _events, _agents_event, once_over=True)
 ACT_3 = Report("act_3", _connected, _act_3, needs=("cod_act",), chosen=_of_disposition)
 # GUESS: which of the two counts results and which dispositions, and that machines are among the latter.

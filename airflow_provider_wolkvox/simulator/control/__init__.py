@@ -1,0 +1,1 @@
+"""The interface under `/_sim`, by which other processes read the simulator and set it."""

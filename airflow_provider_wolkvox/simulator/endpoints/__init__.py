@@ -1,0 +1,1 @@
+"""What each API of wolkvox does and answers."""

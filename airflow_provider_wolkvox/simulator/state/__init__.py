@@ -1,0 +1,1 @@
+"""What one wolkvox operation knows and counts: no sockets and no HTTP here."""
