@@ -9,7 +9,7 @@ DOCS_VENV := .venv-docs
 DOCS_READY := $(DOCS_VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-clocks ledger-machine demo chaos cluster screenshots matrix matrix-corners constraints lint bench docs clean
+.PHONY: help test fuzz test-clocks ledger-machine demo chaos cluster screenshots matrix matrix-corners constraints lint bench docs clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -36,6 +36,9 @@ demo: $(DEMO_READY)  ## Ring four simulated customers through a real Airflow; KE
 	$(BIN)/python dev/demo.py $(if $(KEEP),--keep)
 
 N ?= 50
+fuzz: $(READY)  ## Give every argument whatever there is (N=2000 values for each operator)
+	WOLKVOX_FUZZ_EXAMPLES=$(or $(N),2000) $(BIN)/python -m pytest -q tests/test_fuzz_arguments.py
+
 chaos: $(READY)  ## Disturb N random runs on a real scheduler and count rings (N=50; SEED=... repeats one)
 	$(BIN)/python dev/chaos.py --rounds $(N) $(if $(SEED),--seed $(SEED))
 

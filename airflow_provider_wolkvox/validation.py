@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from functools import cache
 from typing import Any, ClassVar
 
 from airflow_provider_wolkvox.calling.lateness import instant
@@ -334,10 +335,7 @@ class Validated:
 
         :param arguments: what is given; which check is an argument's may depend on another argument
         """
-        found: dict[str, Check] = {}
-        for owner in reversed(cls.__mro__):
-            found |= owner.__dict__.get("checks", {})
-        return found
+        return _declared(cls)  # type: ignore[arg-type]
 
     def validate_rendered(self) -> None:
         """Reject, once templates are rendered and before any request, what cannot be right.
@@ -346,6 +344,15 @@ class Validated:
         """
         for name, check in self.all_checks(vars(self)).items():
             check(getattr(self, name), name)
+
+
+# Once for a class: a DAG file may make hundreds of tasks of it.
+@cache
+def _declared(owner: type) -> dict[str, Check]:
+    found: dict[str, Check] = {}
+    for each in reversed(owner.__mro__):
+        found |= each.__dict__.get("checks", {})
+    return found
 
 
 def _kind(value: Any) -> str:

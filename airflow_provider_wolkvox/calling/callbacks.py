@@ -26,7 +26,7 @@ from operator import attrgetter
 from typing import Final
 
 from airflow_provider_wolkvox.calling.hours import CallingHours, Hours, JointHours, NeverOpens, utc
-from airflow_provider_wolkvox.phone import PhoneNumber, keys_in, masked
+from airflow_provider_wolkvox.phone import PhoneNumber, keys_in, mask_numbers, masked
 
 RESULTS: Final = (
     "ANSWER",
@@ -164,10 +164,15 @@ class Rules:
     limit: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("hung_up_by", "phone_country", "default_zone"):
+            if not isinstance(getattr(self, name), str | None):
+                raise ValueError(f"{name} must be text, not {type(getattr(self, name)).__name__}")
+        if not isinstance(self.newest_first, bool):
+            raise ValueError(f"newest_first must be True or False, not {type(self.newest_first).__name__}")
         # Sorted, not sets: Airflow keeps a mapped task's rules by their `repr`, which must be alike in every process.
         form = {
             "results": _sorted(map(_result, _words(self.results, "results"))),
-            "dispositions": self.dispositions and _sorted(map(_word, _words(self.dispositions, "dispositions"))),
+            "dispositions": _sorted_words(self.dispositions, "dispositions"),
             "not_dispositions": _sorted(map(_word, _words(self.not_dispositions, "not_dispositions"))),
             "priority": tuple(map(_word, _words(self.priority, "priority"))),
             "hung_up_by": self.hung_up_by and _small(self.hung_up_by),
@@ -201,7 +206,7 @@ class Rules:
         if first := frozenset(self.not_dispositions).intersection(self.priority):
             yield f"the disposition {_listed(first)} is to come first (priority) and unwanted (not_dispositions)"
         if self.hung_up_by not in (None, "agent", "customer"):
-            yield f"hung_up_by={self.hung_up_by!r} is neither 'agent' nor 'customer'"
+            yield f"hung_up_by={_shown_value(self.hung_up_by)} is neither 'agent' nor 'customer'"
         yield from _too_few(self.max_attempts, "max_attempts")
         yield from _too_few(self.limit, "limit")
         if (self.max_attempts is None) != (self.within is None):
@@ -212,11 +217,11 @@ class Rules:
         yield from _no_length(self.within, "within", timedelta(microseconds=1))
         yield from _no_length(self.least_interval, "least_interval", timedelta(0))
         if not isinstance(self.hours, CallingHours | JointHours | None):
-            yield f"hours={self.hours!r} are no calling hours: make them with CallingHours"
+            yield f"hours={_shown_value(self.hours)} are no calling hours: make them with CallingHours"
         if self.phone_country is not None and self.hours is None:
             yield "phone_country is given without hours: there is nothing to look up in a number's time zones"
         if self.phone_country is not None and not re.fullmatch("[A-Z]{2}", self.phone_country):
-            yield f"phone_country={self.phone_country!r} is no ISO 3166 code such as 'CO'"
+            yield f"phone_country={_shown_value(self.phone_country)} is no ISO 3166 code such as 'CO'"
         if self.default_zone is not None:
             if self.phone_country is None or self.hours is None:
                 yield "default_zone is given without phone_country: hours are then asked by their own clock"
@@ -571,10 +576,21 @@ def _small(text: str) -> str:
 
 
 def _words(given: Collection[str], name: str) -> tuple[str, ...]:
+    if not isinstance(given, Iterable) or isinstance(given, Mapping):
+        raise ValueError(f"{name} must be a list of words, not {type(given).__name__}")
     words = (given,) if isinstance(given, str) else tuple(given)
     if not all(isinstance(word, str) and word.strip() for word in words):
-        raise ValueError(f"{name} holds something that is no word: {words!r}")
+        raise ValueError(f"{name} holds something that is no word: {_shown_value(words)}")
     return words
+
+
+def _sorted_words(given: Collection[str] | None, name: str) -> tuple[str, ...] | None:
+    return None if given is None else _sorted(map(_word, _words(given, name)))
+
+
+def _shown_value(value: object) -> str:
+    """Return a value that is not right, without whole numbers: with swapped arguments it would be a customer's."""
+    return mask_numbers(repr(value))[:80]
 
 
 def _sorted(words: Iterable[str]) -> tuple[str, ...]:
@@ -584,7 +600,9 @@ def _sorted(words: Iterable[str]) -> tuple[str, ...]:
 def _result(text: str) -> str:
     word = _word(text)
     if word not in RESULTS:
-        raise ValueError(f"{text!r} in results is no result of wolkvox: the known ones are {', '.join(RESULTS)}")
+        raise ValueError(
+            f"{_shown_value(text)} in results is no result of wolkvox: the known ones are {', '.join(RESULTS)}"
+        )
     return word
 
 
@@ -597,18 +615,21 @@ def _talk_time(length: timedelta | float | None) -> timedelta | None:
         return length
     if isinstance(length, int | float) and not isinstance(length, bool) and 0 < length <= _LONGEST.total_seconds():
         return timedelta(seconds=length)
-    raise ValueError(f"shorter_than={length!r} is no talk time: give a timedelta, or seconds, of more than 0")
+    raise ValueError(
+        f"shorter_than={_shown_value(length)} is no talk time: give a timedelta, or seconds, of more than 0"
+    )
 
 
 def _too_few(number: int | None, name: str) -> Iterator[str]:
     if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
-        yield f"{name}={number!r} is not a whole number of at least 1; None stands for no {name}"
+        yield f"{name}={_shown_value(number)} is not a whole number of at least 1; None stands for no {name}"
 
 
 def _no_length(length: timedelta | None, name: str, least: timedelta) -> Iterator[str]:
     if length is None:
         return
     if not isinstance(length, timedelta):
-        yield f"{name}={length!r} does not say which unit it is in: give a timedelta"
+        yield f"{name}={_shown_value(length)} does not say which unit it is in: give a timedelta"
     elif not least <= length <= _LONGEST:
-        yield f"{name}={length!r} is {'negative' if least == timedelta(0) else 'not above zero'}, or above ten years"
+        shown = _shown_value(length)
+        yield f"{name}={shown} is {'negative' if least == timedelta(0) else 'not above zero'}, or above ten years"

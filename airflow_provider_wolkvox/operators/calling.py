@@ -99,7 +99,6 @@ class CallingOperator(OnceOperator):
         self.phone_zones = phone_zones
         self.on_unknown = on_unknown
         self.look_up_timeout = look_up_timeout
-        self.validate(vars(self))
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Tell OpenLineage of the calls, and of the callbacks behind them.

@@ -133,7 +133,6 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         self.allow_second_try = allow_second_try
         self.call_before = call_before
         self._has_deadline = call_before is not None
-        self.validate(vars(self))
 
     def once(self, request: Request, context: Context) -> Entry:
         """Make a request unless it was made already, and return the ledger's entry of the accepted one.

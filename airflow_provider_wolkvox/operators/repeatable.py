@@ -45,7 +45,6 @@ class RepeatableOperator(UsesHook, InLane, BaseOperator):
     ) -> None:
         super().__init__(wolkvox_conn_id=wolkvox_conn_id, **kwargs)
         self.max_age = max_age
-        self.validate(vars(self))
 
     @abstractmethod
     def ask(self, before_sending: Callable[[], None]) -> str:
