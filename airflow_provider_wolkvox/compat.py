@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 
@@ -51,3 +52,36 @@ def ran_before(ti: Any) -> bool:
             event="running",
         )
         return bool(started.count() > 1)
+
+
+def lock_supervisor() -> None:
+    """Let a task's threads talk with its supervisor one after the other, for the rest of the process.
+
+    A task of Airflow 3 asks its supervisor for everything over one socket, a request and its answer at a time. From
+    task-sdk 1.2 (Airflow 3.2) on `send` has a lock; before, two threads read each other's answers, and one of them
+    waits forever [ran]. Airflow looks the global name up for each message [src], so that its own messages go through
+    the lock too.
+    """
+    try:
+        from airflow.sdk.execution_time import task_runner
+    except ImportError:  # before Airflow 3.0, where a task has the database
+        return
+    comms: Any = getattr(task_runner, "SUPERVISOR_COMMS", None)
+    if comms is not None and not hasattr(comms, "_thread_lock") and not isinstance(comms, _OneAtATime):
+        task_runner.SUPERVISOR_COMMS = _OneAtATime(comms)  # type: ignore[assignment]
+
+
+class _OneAtATime:
+    """The supervisor's end, for one thread at a time."""
+
+    def __init__(self, comms: Any) -> None:
+        self._comms = comms
+        # A signal's handler may say something while the thread that it interrupts does.
+        self._lock = threading.RLock()
+
+    def send(self, *args: Any, **kwargs: Any) -> Any:
+        with self._lock:
+            return self._comms.send(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._comms, name)

@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_wolkvox.assets import own_assets, server_uri, tell
 from airflow_provider_wolkvox.batch import Agent, Batch, Call, Flag, Limits, Made, Outcome, PutOff, Stop, in_words
 from airflow_provider_wolkvox.calling.lateness import instant
+from airflow_provider_wolkvox.compat import lock_supervisor
 from airflow_provider_wolkvox.ledger import BatchLedger, State, may_have_forgotten
 from airflow_provider_wolkvox.operators.calling import CallingOperator
 from airflow_provider_wolkvox.operators.once import can_pause, pause_until, why_too_late
@@ -142,6 +143,7 @@ class AuxCallBatchOperator(CallingOperator):
             # A connection that cannot be right is no call's fault.
             self.hook.get_conn()
             assets = own_assets(self.outlets, f"{server_uri(self.hook.connection.host)}/batches/")
+            lock_supervisor()
             world = _World(self, context)
             known = world.known(calls)
         batch = Batch(

@@ -143,6 +143,7 @@ def run_try(
     due: datetime | None = None,
     around: Callable[[Any], Any] | None = None,
     quiet: bool = False,
+    talk: Any = None,
 ) -> Run:
     """Run one try of the operator that `make_operator` puts into a DAG; a kill comes out as `ProcessKilled`.
 
@@ -150,6 +151,7 @@ def run_try(
     :param due: the run's `run_after`; now if not given
     :param quiet: drop the runner's own log; its tracebacks cost more than all the rest of a try
     :param around: gets the running operator before the try starts
+    :param talk: what the process talks to its supervisor with; `server` itself if not given
     """
     # A process of its own knows the secrets of one task. Here they would pile up, thousands of them in one pattern that
     # is compiled anew with each.
@@ -199,7 +201,7 @@ def run_try(
     )
     if around:
         around(ti)
-    with _talking_to(server):
+    with _talking_to(talk or server):
         state, _, error = task_runner.run(
             ti, ti.get_template_context(), _SILENCE if quiet else structlog.get_logger("task")
         )
@@ -212,6 +214,6 @@ def _known(model: type[BaseModel], **fields: Any) -> Any:
 
 
 @contextmanager
-def _talking_to(server: Server) -> Iterator[None]:
+def _talking_to(server: Any) -> Iterator[None]:
     with mock.patch.object(task_runner, "SUPERVISOR_COMMS", server, create=True):
         yield
