@@ -54,6 +54,49 @@ def ran_before(ti: Any) -> bool:
         return bool(started.count() > 1)
 
 
+def state_of(ti: Any) -> str | None:
+    """Return a task's own state as Airflow's server sees it; another one than `running` if another try runs.
+
+    :param ti: the task instance of the context
+    """
+    if hasattr(ti, "get_task_states"):
+        states = ti.get_task_states(
+            dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+        )
+        # The request names one task instance, so at most one state comes back.
+        return next(iter(states.get(ti.run_id, {}).values()), None)
+    # Before 3.0 a task has the database at hand. What it reads replaces what the process knows of its own try.
+    own = ti.try_number
+    ti.refresh_from_db()
+    found, ti.try_number = ti.try_number, own
+    if found != own:
+        return f"{ti.state} in try {found}"
+    # `airflow dags test` leaves the state at "scheduled" there. It is no harm to take that for running
+    # where a task was cleared and scheduled again: that later try refuses to call.
+    state: str | None = "running" if ti.state == "scheduled" else ti.state
+    return state
+
+
+def was_cleared(failure: BaseException) -> bool:
+    """Return whether Airflow's server rejects a message because the task instance that sends it is no more.
+
+    From 3.3 it answers so to a write of a process whose task was cleared [ran].
+
+    :param failure: what writing to the task state store raised
+    """
+    detail = getattr(getattr(failure, "error", None), "detail", None) or {}
+    return detail.get("status_code") == 404
+
+
+def describe(failure: BaseException) -> str:
+    """Return what kind of failure it was, without its text: Airflow puts arguments and results into it.
+
+    :param failure: an exception of Airflow's, or of a library
+    """
+    kind: Any = getattr(getattr(failure, "error", None), "error", None)
+    return f"{type(failure).__name__}: {kind.value}" if hasattr(kind, "value") else type(failure).__name__
+
+
 def lock_supervisor() -> None:
     """Let a task's threads talk with its supervisor one after the other, for the rest of the process.
 

@@ -35,6 +35,9 @@ KEY = "wolkvox_call"
 # will is open (apache/airflow#72100).
 KEPT_ON_CLEAR = ("3.3.",)
 
+# What our tasks push to XCom, once a request was made.
+_RESULTS = frozenset({"return_value", "conn_id", "summary", "left"})
+
 
 class State(enum.StrEnum):
     """How far a call came."""
@@ -279,9 +282,10 @@ def may_have_forgotten(context: Mapping[str, Any], retries: int, *, remembers: b
 
     if conf.getboolean("state_store", "clear_on_success", fallback=False):
         return "[state_store] clear_on_success drops the ledger of a task that succeeded"
-    # What the server tells a try to wipe was left by an earlier one, which then had succeeded.
+    # What the server tells a try to wipe was left by an earlier one, which then had succeeded. Not so the links that
+    # Airflow itself pushes for each try, whatever became of it (`_link_...`) [src].
     server_context = getattr(ti, "_ti_context_from_server", None)
-    if getattr(server_context, "xcom_keys_to_clear", None):
+    if not _RESULTS.isdisjoint(getattr(server_context, "xcom_keys_to_clear", None) or ()):
         return "its result is in XCom while its ledger is gone"
     if not airflow_version.startswith(KEPT_ON_CLEAR):
         return f"nobody has checked yet that Airflow {airflow_version} keeps the ledger of a cleared task"

@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.exceptions import AirflowRescheduleException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowTaskTimeout
 
 from airflow_provider_wolkvox.assets import own_assets, server_uri, tell
 from airflow_provider_wolkvox.batch import Agent, Batch, Call, Flag, Limits, Made, Outcome, PutOff, Stop, in_words
 from airflow_provider_wolkvox.calling.lateness import instant
-from airflow_provider_wolkvox.compat import lock_supervisor
+from airflow_provider_wolkvox.compat import describe, is_test_run, lock_supervisor, was_cleared
 from airflow_provider_wolkvox.ledger import BatchLedger, State, may_have_forgotten
 from airflow_provider_wolkvox.operators.calling import CallingOperator
 from airflow_provider_wolkvox.operators.once import can_pause, pause_until, why_too_late
@@ -143,29 +145,18 @@ class AuxCallBatchOperator(CallingOperator):
             # A connection that cannot be right is no call's fault.
             self.hook.get_conn()
             assets = own_assets(self.outlets, f"{server_uri(self.hook.connection.host)}/batches/")
-            lock_supervisor()
             world = _World(self, context)
             known = world.known(calls)
+        if world.may_look_ahead:
+            lock_supervisor()
         batch = Batch(
             calls, {**known, **skipped}, world, self._limits(), ahead=world.may_look_ahead, progress=self._progress
         )
-        stop = None
-        with self.hook.closing():
-            try:
-                batch.run()
-            except Stop as stopped:
-                stop = stopped
+        with self.hook.closing(), self._reporting(batch, world, assets):
+            batch.run()
             # What has ended on purpose does not go on after a pause.
             self._look_up(batch, world, pausing=not batch.ended_because)
-        try:
-            result = self._tell(batch, assets, context)
-        finally:
-            # Whatever kept it from being told.
-            if stop:
-                raise (AirflowFailException if stop.final else AirflowException)(
-                    f"The batch ended early: {stop.reason}. {_counted(batch)}. Run again, the task goes on where it "
-                    "was."
-                )
+        result = self._report(batch, world, assets)
         self._pause_if_it_helps(batch, world)
         return result
 
@@ -260,7 +251,39 @@ class AuxCallBatchOperator(CallingOperator):
             self.log.info("No report shows %d calls yet. Looking again in %s.", len(waiting), self.look_up_every)
             pause_until(now + self.look_up_every)
 
-    def _tell(self, batch: Batch, assets: list[Asset], context: Context) -> list[dict[str, Any]] | str:
+    @contextmanager
+    def _reporting(self, batch: Batch, world: _World, assets: list[Asset]) -> Iterator[None]:
+        """Report what became of the calls, whatever ends the batch early; that is raised, whatever the report raises.
+
+        :raises AirflowException: the batch was stopped, and a retry goes on where it was
+        :raises AirflowFailException: it was stopped, and a retry alone cannot help
+        """
+        try:
+            yield
+        except AirflowRescheduleException:
+            # The task goes on.
+            raise
+        except (Exception, AirflowTaskTimeout) as ended:
+            try:
+                self._report(batch, world, assets)
+            except Exception as failure:
+                self.log.error("The batch's results could not be reported: %s", describe(failure))
+            if not isinstance(ended, Stop):
+                raise
+            raise (AirflowFailException if ended.final else AirflowException)(
+                f"The batch ended early: {ended.reason}. {_counted(batch)}. Run again, the task goes on where it was."
+            ) from None
+
+    def _report(self, batch: Batch, world: _World, assets: list[Asset]) -> list[dict[str, Any]] | str:
+        """Report what became of the calls to Airflow and to the files, and return it.
+
+        :raises AirflowFailException: this process is not the task's any more; nothing was reported, since another
+            process may have called those whom this one did not reach
+        """
+        context = world.context
+        lost = world.why_superseded()
+        if lost:
+            self.fail(f"{lost}. {_counted(batch)}. Nothing of this is reported to Airflow or to files.")
         summary = {
             **batch.counts,
             "calls": len(batch.calls),
@@ -282,11 +305,17 @@ class AuxCallBatchOperator(CallingOperator):
         self.made = batch.counts[Made.ACCEPTED.value]
         tell(assets, summary, context)
         if self.do_xcom_push:
-            left = [_asked_for(call) for call in batch.calls if call not in batch.outcomes]
             context["ti"].xcom_push(key="summary", value=summary)
-            context["ti"].xcom_push(key="left", value=left)
+            if world.is_certainly_own:
+                left = [_asked_for(call) for call in batch.calls if call not in batch.outcomes]
+                context["ti"].xcom_push(key="left", value=left)
+            else:
+                self.log.error(
+                    "XCom 'left' is not pushed: Airflow's server did not say whether this process is still the task's, "
+                    "so another one may have called those who are left."
+                )
         if self.report_path:
-            _write(self.report_path, [_report(self.report_path, self.task_id, results, summary)])
+            _write(self.report_path, [_report_of(self.report_path, self.task_id, results, summary)])
             self.log.info("A report stands in %s.", self.report_path)
         if not self.results_path:
             return results
@@ -310,7 +339,8 @@ class _World:
     def __init__(self, task: AuxCallBatchOperator, context: Context) -> None:
         self.stopped = task._stopped
         self._task = task
-        self._context = context
+        self.context = context
+        self.is_certainly_own = True
         store: Any = context.get("task_state_store")
         self._ledger = BatchLedger(store, context["ti"].try_number, task.ledger_retention)
         self.asked_of: dict[Call, str] = {}
@@ -326,23 +356,24 @@ class _World:
 
     @property
     def may_look_ahead(self) -> bool:
-        """Whether Airflow may be asked from another thread: before 3.0 that is the database's session."""
-        return hasattr(self._context["ti"], "get_task_states")
+        """Whether Airflow may be asked from another thread: not the database's session, nor a test run's supervisor."""
+        ti = self.context["ti"]
+        return hasattr(ti, "get_task_states") and not is_test_run(ti)
 
     def known(self, calls: Sequence[Call]) -> dict[Call, Outcome]:
         """Return what earlier runs of the task have done, as far as no call may follow it."""
         task = self._task
         entries = self._ledger.read()
         if not self._ledger.begun:
-            why = may_have_forgotten(self._context, task.retries or 0, remembers=self.remembers)
+            why = may_have_forgotten(self.context, task.retries or 0, remembers=self.remembers)
             if why and not task.allow_second_try:
                 raise ValueError(
-                    f"This is try {self._context['ti'].try_number} of the task: in an earlier one phones may have "
+                    f"This is try {self.context['ti'].try_number} of the task: in an earlier one phones may have "
                     f"rung, and {why}. No call was made in this try. To ring nevertheless, set allow_second_try=True "
                     "on the task"
                 )
             # So that a task which ends before its first call, and tells of it, is not taken for one that has called.
-            task.require_running(self._context)
+            task.require_running(self.context)
             self._ledger.write({})
         known = {}
         for call in calls:
@@ -353,7 +384,7 @@ class _World:
                 reason = entry.reason or f"try {entry.try_number} ended while the call was made, or about to be"
                 known[call] = Outcome(Made.UNKNOWN, entry.at, reason=reason)
                 self.asked_of[call] = entry.agent_id
-            elif entry and entry.state is State.REFUSED and entry.try_number == self._context["ti"].try_number:
+            elif entry and entry.state is State.REFUSED and entry.try_number == self.context["ti"].try_number:
                 # Before a pause of this very try; a later one asks again.
                 known[call] = Outcome(Made.REFUSED, entry.at, reason=entry.reason)
         ours = {self._customer(call) for call in calls}
@@ -406,7 +437,7 @@ class _World:
     def closed(self, call: Call, at: datetime) -> tuple[str, datetime | None] | None:
         task = self._task
         for before in (call.call_before, task.call_before):
-            late = why_too_late(self._context, before, task.max_age, at=at)
+            late = why_too_late(self.context, before, task.max_age, at=at)
             if late:
                 return late, None
         hours = self._hours
@@ -422,7 +453,7 @@ class _World:
             raise Stop(f"customer {call.shown} may not be called now ({why})", final=True)
         opens = hours.next_open(at)
         why = f"the customer may not be called now ({why}), next at {opens:%Y-%m-%d %H:%M:%S} UTC"
-        late = why_too_late(self._context, call.call_before or task.call_before, task.max_age, at=opens)
+        late = why_too_late(self.context, call.call_before or task.call_before, task.max_age, at=opens)
         if late:
             return f"{why}, and then it would be too late: {late}", None
         return why, None if task.outside_hours == "skip" else opens
@@ -430,10 +461,14 @@ class _World:
     def look_ahead(self, outcomes: Mapping[Call, Outcome], intents: Sequence[Call]) -> None:
         try:
             # Before the write, which else might go over what another process of this task has written.
-            self._task.require_running(self._context)
+            self._task.require_running(self.context)
         except AirflowFailException as lost:
             self._save(outcomes)
             raise Stop(str(lost), final=True) from None
+        except Exception as failure:
+            raise Stop(
+                f"Airflow's server does not say whether the task is still running ({describe(failure)})", final=False
+            ) from None
         if intents:
             stopped = self._task.switched_off()
             if stopped:
@@ -441,6 +476,18 @@ class _World:
         if outcomes or not self._intended.issuperset(intents):
             self.write(outcomes, intents)
         self._looked_ahead = time.monotonic()
+
+    def why_superseded(self) -> str | None:
+        """Return why nothing may be reported, None if it may: another process may be the task's by now."""
+        try:
+            lost = self._task.why_superseded(self.context)
+            if lost is None:
+                # A task that was cleared and runs again is running, too: the store knows which process is whose.
+                self._ledger.write({})
+        except Exception as failure:
+            self.is_certainly_own = False
+            return "The task was cleared since this try began" if was_cleared(failure) else None
+        return lost
 
     def _save(self, outcomes: Mapping[Call, Outcome]) -> None:
         """Have the ledger know the accepted calls, if it still takes it, and leave all else as others wrote it."""
@@ -519,7 +566,7 @@ def _counted(batch: Batch) -> str:
     return f"{len(batch.outcomes)} of {len(batch.calls)} calls done: {counts or 'none'}"
 
 
-def _report(path: str, title: str, results: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
+def _report_of(path: str, title: str, results: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
     from airflow_provider_wolkvox import batch_report
 
     write = batch_report.html if path.lower().endswith((".html", ".htm")) else batch_report.markdown

@@ -23,6 +23,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_wolkvox.calling.lateness import instant, too_late
+from airflow_provider_wolkvox.compat import state_of
 from airflow_provider_wolkvox.hooks.wolkvox import UsesHook
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane
 from airflow_provider_wolkvox.stop_switch import StopWatch
@@ -145,8 +146,17 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
 
         ledger = Ledger.of(context, self.ledger_retention, key_of(request.place))
         known = self._known(request, ledger, context)
+        if known is not None:
+            return known
         with self.hook.closing():
-            return self._make(request, ledger, context) if known is None else known
+            made = self._make(request, ledger, context)
+        lost = self.why_superseded(context)
+        if lost:
+            self.fail(
+                f"{lost}. The {self.words.request} was made: {made}. It is not reported to Airflow, where another try "
+                "may have reported something else."
+            )
+        return made
 
     def require_allowed(self, ledger: Ledger, context: Context) -> None:
         """Refuse, before anything is sent and again right before it is, what must not be asked for now.
@@ -316,12 +326,24 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
 
         :raises AirflowFailException: it was cleared, marked or given up; nothing was sent
         """
-        state = _state_of(context["ti"])
-        if state != "running":
-            self.fail(
-                f"The task is no longer running for Airflow (its state is {state}): it was cleared, marked or given up "
-                f"since this try began. This {self.words.request} was not sent, and {self.words.nothing}."
-            )
+        lost = self.why_superseded(context)
+        if lost:
+            self.fail(f"{lost}. This {self.words.request} was not sent, and {self.words.nothing}.")
+
+    def why_superseded(self, context: Context) -> str | None:
+        """Return why this process is not the task's any more, None if it is, as far as Airflow's server says.
+
+        Such a process must neither send nor report anything: another one may have done so meanwhile.
+
+        :param context: the task's
+        """
+        state = state_of(context["ti"])
+        if state == "running":
+            return None
+        return (
+            f"The task is no longer running for Airflow (its state is {state}): it was cleared, marked or given up "
+            "since this try began"
+        )
 
     def release(self, context: Context) -> str:
         """Return how a person has the request made once more."""
@@ -369,22 +391,6 @@ def can_pause() -> bool:
     from packaging.version import Version
 
     return Version(airflow_version) >= Version("3.1.8")
-
-
-def _state_of(ti: Any) -> str | None:
-    """Return a task's own state as Airflow's server sees it."""
-    if hasattr(ti, "get_task_states"):
-        states = ti.get_task_states(
-            dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
-        )
-        # The request names one task instance, so at most one state comes back.
-        return next(iter(states.get(ti.run_id, {}).values()), None)
-    # Before 3.0 a task has the database at hand.
-    ti.refresh_from_db()
-    # `airflow dags test` leaves the state at "scheduled" there. It is no harm to take that for running
-    # where a task was cleared and scheduled again: that later try refuses to call.
-    state: str | None = "running" if ti.state == "scheduled" else ti.state
-    return state
 
 
 def _task_of(context: Context) -> str:

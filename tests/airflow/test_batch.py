@@ -49,8 +49,9 @@ def test_every_customer_is_rung_once_in_order_and_told_of(simulator, wolkvox_con
 @needs_ledger
 def test_the_ledger_costs_one_message_a_call(simulator, wolkvox_connection, server):
     run_try(batch(), server)
-    # One begins it, one is for the first call's intent, one comes during each call but the last, and one after that.
-    assert server.kinds().count("SetTaskStateStore") == len(CALLS) + 2
+    # One begins it, one is for the first call's intent, one comes during each call but the last, one after that, and
+    # one proves that the process that reports is still the task's.
+    assert server.kinds().count("SetTaskStateStore") == len(CALLS) + 3
 
 
 @needs_ledger
