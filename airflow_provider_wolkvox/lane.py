@@ -90,6 +90,9 @@ class InLane(WolkvoxTask):
         multiple_outputs: bool
         task_id: str
 
+    name_when_mapped: ClassVar[str] = ""
+    """The `map_index_template` of mapped tasks whose author gives none; empty for Airflow's own, the index."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # `airflow wolkvox check` knows our tasks, in what the scheduler reads, by this field.
@@ -127,6 +130,8 @@ class InLane(WolkvoxTask):
         partial.kwargs["pool"] = name
         # Kept a second time, since `task.pool = ...` changes the one above.
         partial.kwargs["mapped_lane"] = {"name": name, "shared": kwargs.get("pool") is not None}
+        if cls.name_when_mapped and partial.kwargs.get("map_index_template") is None:
+            partial.kwargs["map_index_template"] = cls.name_when_mapped
         _refuse_what_breaks_the_lane(
             task_id, partial.kwargs["pool_slots"], _argument("multiple_outputs", kwargs, partial, False)
         )

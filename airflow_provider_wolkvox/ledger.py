@@ -177,6 +177,11 @@ class Ledger:
         return self._entry is not None and self._entry.state is State.INTENT
 
     @property
+    def entry(self) -> Entry | None:
+        """The entry that was last read or written; None if there is none."""
+        return self._entry
+
+    @property
     def last(self) -> Entry:
         """The entry that was last read or written.
 

@@ -41,21 +41,22 @@ _WHOLE: Final = 7
 _LONGEST_INTERNATIONAL: Final = 15
 
 _KEY_DIGITS: Final = 10
-# Countries whose national numbers have fewer than ten digits: their code, and how many these have. Everywhere else in
-# America they have ten, so that the last ten digits tell customers apart.
+# Countries whose national numbers have fewer than ten digits: their code, and what these look like. Everywhere else in
+# America they have ten, so that the last ten digits tell customers apart. (ITU-T E.164 numbering plans, November 2026.)
+_EIGHT: Final = "[2-8][0-9]{7}"
 _SHORT_PLANS: Final = {
-    "PE": ("51", (8, 9)),
-    "CL": ("56", (9,)),
-    "EC": ("593", (8, 9)),
-    "BO": ("591", (8,)),
-    "PY": ("595", (9,)),
-    "UY": ("598", (8,)),
-    "GT": ("502", (8,)),
-    "SV": ("503", (8,)),
-    "HN": ("504", (8,)),
-    "NI": ("505", (8,)),
-    "CR": ("506", (8,)),
-    "PA": ("507", (8,)),
+    "PE": ("51", "9[0-9]{8}|[1-8][0-9]{7}"),
+    "CL": ("56", "[2-9][0-9]{8}"),
+    "EC": ("593", "9[0-9]{8}|[2-7][0-9]{7}"),
+    "BO": ("591", _EIGHT),
+    "PY": ("595", "[2-9][0-9]{8}"),
+    "UY": ("598", "[249][0-9]{7}"),
+    "GT": ("502", _EIGHT),
+    "SV": ("503", _EIGHT),
+    "HN": ("504", "[2-9][0-9]{7}"),
+    "NI": ("505", _EIGHT),
+    "CR": ("506", _EIGHT),
+    "PA": ("507", _EIGHT),
 }
 
 # Digits of any script, with whatever people and programs put between those of one number.
@@ -149,10 +150,10 @@ class PhoneNumber:
         :param country: ISO 3166 code of the country in which the number is dialed; default None, if that is not known
         """
         digits = self.digits.lstrip("0")
-        for region, (code, lengths) in _SHORT_PLANS.items():
+        for region, (code, plan) in _SHORT_PLANS.items():
             national = digits.removeprefix(code)
             certain = self.international or len(digits) > _KEY_DIGITS or region == (country or "").strip().upper()
-            if certain and digits.startswith(code) and len(national) in lengths:
+            if certain and digits.startswith(code) and re.fullmatch(plan, national):
                 return national
         return digits[-_KEY_DIGITS:]
 

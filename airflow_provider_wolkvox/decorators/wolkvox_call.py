@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, TaskDecorator
 
 _RETURNED = ("agent_id", "customer_phone")
-_LANE = ("wolkvox_conn_id", "pool", "mapped_lane")
+_LANE = ("wolkvox_conn_id", "pool", "mapped_lane", "map_index_template")
 _BY_THE_FUNCTION = "(returned)"
 _WHAT_TO_RETURN = (
     "Return {'agent_id': ..., 'customer_phone': ...}, to which 'call_before' may be added, or the pair (agent_id, "

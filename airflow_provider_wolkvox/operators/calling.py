@@ -158,6 +158,21 @@ class SingleCallOperator(CallingOperator):
         self.customer_phone = customer_phone
         self.validate(vars(self))
 
+    name_when_mapped = "{{ task.shown_call | default('') }}"
+
+    @property
+    def shown_call(self) -> str:
+        """The call as a list of mapped tasks names it: agent, masked number and, once it is known, what came of it."""
+        from airflow_provider_wolkvox.ledger import State
+
+        entry, came_of_it = self.last_entry, ""
+        if entry is not None:
+            names = {State.INTENT: "in doubt", State.REFUSED: "refused", State.NOT_SENT: "not made"}
+            came_of_it = ": " + names.get(entry.state, "made before" if self.found_made else "accepted")
+        # An agent that cannot be right is anything, such as a number in the wrong place.
+        agent = self.agent_id if str(self.agent_id).isdecimal() and len(str(self.agent_id)) < 7 else "?"
+        return f"{agent} → {self.shown_number}{came_of_it}"
+
     @property
     def shown_number(self) -> str:
         """The number as logs and ledger show it."""

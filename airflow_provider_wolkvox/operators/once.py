@@ -118,6 +118,11 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
 
     words: ClassVar[Words]
 
+    last_entry: Entry | None = None
+    """What the ledger knows of the request that the running task made last, or found made."""
+    found_made: bool = False
+    """Whether an earlier run had made it."""
+
     def __init__(
         self,
         *,
@@ -145,11 +150,15 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         from airflow_provider_wolkvox.ledger import Ledger, key_of
 
         ledger = Ledger.of(context, self.ledger_retention, key_of(request.place))
-        known = self._known(request, ledger, context)
-        if known is not None:
-            return known
-        with self.hook.closing():
-            made = self._make(request, ledger, context)
+        try:
+            known = self._known(request, ledger, context)
+            self.found_made = known is not None
+            if known is not None:
+                return known
+            with self.hook.closing():
+                made = self._make(request, ledger, context)
+        finally:
+            self.last_entry = ledger.entry
         lost = self.why_superseded(context)
         if lost:
             self.fail(
