@@ -179,7 +179,9 @@ NO_REFERENCE = {
     "cli.connections",
     "cli.tables",
     "simulator.__main__",
+    "simulator.body",
     "simulator.command",
+    "simulator.control.fields",
     "simulator.control.routes",
     "simulator.endpoints.agentbox",
     "simulator.endpoints.campaign_control",
@@ -190,6 +192,7 @@ NO_REFERENCE = {
     "simulator.state.history",
     "simulator.transport.connection",
     "simulator.transport.http",
+    "simulator.transport.listener",
     "simulator.transport.script",
     "simulator.transport.server",
 }

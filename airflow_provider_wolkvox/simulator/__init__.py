@@ -16,6 +16,7 @@ from airflow_provider_wolkvox.simulator.state.operation import Agent, Call, Toke
 from airflow_provider_wolkvox.simulator.state.predictive import Dial, Record
 from airflow_provider_wolkvox.simulator.state.reporting import ReportError, ReportPolicy
 from airflow_provider_wolkvox.simulator.state.stations import Command, Recall, Station
+from airflow_provider_wolkvox.simulator.transport.limits import Limits
 
 __all__ = [
     "ActivityCode",
@@ -38,6 +39,7 @@ __all__ = [
     "FaultError",
     "FaultKind",
     "LastContact",
+    "Limits",
     "Recall",
     "Record",
     "ReportError",

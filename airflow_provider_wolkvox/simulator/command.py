@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import math
 import shlex
 import signal
 import sys
-import threading
 import time
 from collections.abc import Sequence
-from types import FrameType
 
 from airflow_provider_wolkvox.simulator.simulator import Simulator
 from airflow_provider_wolkvox.simulator.state.clock import CatchingUpClock
+from airflow_provider_wolkvox.simulator.state.faults import LONGEST_WAIT
 from airflow_provider_wolkvox.simulator.state.operation import DEFAULT_AGENTS, LICENCES, REQUESTS_PER_LICENCE
 
 _TRY_PHONE = "573001234567"
 _CUSTOMERS = 40
+_MOST_DIGITS = 18
 _HOUR = 3600.0
+_ENDINGS = (signal.SIGINT, signal.SIGTERM)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,22 +48,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"The simulator was not started: {error}.", file=sys.stderr)
         return 1
-    ended = threading.Event()
-
-    def end(number: int, frame: FrameType | None) -> None:
-        ended.set()
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    # Waited for rather than handled, in no thread: so none can arrive at a moment in which it would be lost.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
     try:
         with simulator:
             print(_greeting(simulator), flush=True)
-            ended.wait()
+            signal.sigwait(_ENDINGS)
     except OSError as error:
         print(_unavailable(given.host, given.port, error), file=sys.stderr)
         return 1
+    except RuntimeError as error:
+        print(f"The simulator was not started: {error}.", file=sys.stderr)
+        return 1
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return 0
 
 
@@ -104,7 +104,7 @@ def _port(text: str) -> int:
 
 
 def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 up")
     return int(text)
 
@@ -130,8 +130,8 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 up")
+    if not 0 <= seconds <= LONGEST_WAIT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 to {LONGEST_WAIT}")
     return seconds
 
 
@@ -175,4 +175,6 @@ def _unavailable(host: str, port: int, error: OSError) -> str:
 
 
 def _log(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    # Whoever read it may be gone; the simulator goes on.
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)

@@ -21,7 +21,7 @@ from airflow_provider_wolkvox.simulator.state.calls import (
 )
 from airflow_provider_wolkvox.simulator.state.campaigns import Campaign, new_state
 from airflow_provider_wolkvox.simulator.state.directory import Directory
-from airflow_provider_wolkvox.simulator.state.faults import Fault, FaultKind, Faults
+from airflow_provider_wolkvox.simulator.state.faults import LONGEST_WAIT, Fault, FaultKind, Faults
 from airflow_provider_wolkvox.simulator.state.operation import (
     DEFAULT_AGENTS,
     LICENCES,
@@ -36,6 +36,7 @@ from airflow_provider_wolkvox.simulator.state.operation import (
 from airflow_provider_wolkvox.simulator.state.predictive import PREDICTIVE
 from airflow_provider_wolkvox.simulator.state.reporting import ReportLag, ReportPolicy, lag_by_report
 from airflow_provider_wolkvox.simulator.state.stations import Command, Recall, Station
+from airflow_provider_wolkvox.simulator.transport.limits import Limits
 from airflow_provider_wolkvox.simulator.transport.server import Server, Settings
 
 
@@ -71,9 +72,10 @@ class Simulator:
     :param one_call_at_a_time: whether an agent that is on a call which it made itself is refused another (doc,
         of an older API). Off by default: a call that is made twice by mistake then rings twice, and is seen.
     :param record_limit: records that all campaigns may have together (`None`: any number).
+    :param limits: what clients may take of the server: connections, idle time, bodies.
     :param log: gets one line per request, token hidden and phone masked.
-    :raises ValueError: for a negative latency or lag, an empty or repeated token, an unknown name of a
-        reply, report or result, or another way to tell conn_ids.
+    :raises ValueError: for a latency or lag that is no number of seconds from 0 up, an empty or repeated token, an
+        unknown name of a reply, report or result, or another way to tell conn_ids.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Simulator:
         directory: Directory = Directory(),  # noqa: B008 - frozen
         record_limit: int | None = None,
         one_call_at_a_time: bool = False,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
         log: Callable[[str], None] | None = None,
     ) -> None:
         if tokens is None:
@@ -122,6 +125,7 @@ class Simulator:
         self._settings = Settings()
         self._host = host
         self._port = port
+        self._limits = limits
         self._log = log
         self._server: Server | None = None
         self.latency = latency
@@ -133,12 +137,18 @@ class Simulator:
         """Listen, and return this simulator.
 
         :raises OSError: if the address can't be had.
-        :raises RuntimeError: if it is running already.
+        :raises RuntimeError: if it is running already, or no thread can be started.
         """
         if self._server is not None:
             raise RuntimeError("the simulator is running already")
         self._server = Server(
-            self._operation, self._faults, self._settings, host=self._host, port=self._port, log=self._log
+            self._operation,
+            self._faults,
+            self._settings,
+            host=self._host,
+            port=self._port,
+            limits=self._limits,
+            log=self._log,
         )
         # Started again, it is found where it was.
         self._port = self._server.port
@@ -263,14 +273,14 @@ class Simulator:
     def latency(self) -> float:
         """Server time of every request to wolkvox, in seconds; may be set while it runs.
 
-        :raises ValueError: if it is set to less than 0.
+        :raises ValueError: if it is set to less than 0, or more than a day.
         """
         return self._settings.latency
 
     @latency.setter
     def latency(self, seconds: float) -> None:
-        if seconds < 0:
-            raise ValueError(f"latency is in seconds from 0 up, not {seconds}")
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= LONGEST_WAIT:
+            raise ValueError(f"latency must be a number of seconds from 0 to {LONGEST_WAIT}, not {seconds!r}")
         self._settings.latency = seconds
 
     @property

@@ -296,7 +296,7 @@ def test_it_can_be_stopped_and_started_again_on_the_same_port(caller_of):
         ({"tokens": []}, "at least one token"),
         ({"tokens": [""]}, "may be empty"),
         ({"tokens": ["a", "a"]}, "given twice"),
-        ({"latency": -1}, "from 0 up"),
+        ({"latency": -1}, "latency must be a number of seconds from 0 to 86400"),
         ({"conn_ids": "lost"}, "'lost' is not a valid ConnIds"),
     ],
 )

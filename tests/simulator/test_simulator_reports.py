@@ -267,7 +267,7 @@ def test_a_result_may_be_written_as_any_report_writes_it(word):
         (lambda: Simulator(report_lag={"cdr_9": 1}), "there is cdr_1, cdr_5, agent_2, calls_last_10"),
         (lambda: Simulator(report_lag=-1), "from 0 up"),
         (lambda: Simulator(report_lag=float("nan")), "from 0 up"),
-        (lambda: ReportPolicy(most_rows=0), "from 1 up"),
+        (lambda: ReportPolicy(most_rows=0), "from 1 to 1000000"),
         (lambda: ReportPolicy(totals=("agent_2",)), "totals are for cdr_1, cdr_5"),
         (lambda: Simulator().add_past_call("", "10001"), "needs a phone"),
         (lambda: Simulator().add_past_call(PHONE, "10001", at=datetime(2026, 1, 1)), "aware"),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 
 from airflow_provider_wolkvox.simulator import replies
+from airflow_provider_wolkvox.simulator.body import BodyError, read_json
 from airflow_provider_wolkvox.simulator.replies import Envelope
 from airflow_provider_wolkvox.simulator.request import Request, ResponseMode
 from airflow_provider_wolkvox.simulator.state.calls import CallError, CallResult
@@ -132,10 +132,9 @@ def _json(request: Request) -> object:
     if request.content_type.partition(";")[0].strip().lower() != "application/json":
         return None
     try:
-        told: object = json.loads(request.body)
-    except ValueError:
+        return read_json(request.body)
+    except BodyError:
         return None
-    return told
 
 
 def _customer_id(row: object) -> str:

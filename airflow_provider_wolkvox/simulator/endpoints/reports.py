@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from airflow_provider_wolkvox.simulator import replies
 from airflow_provider_wolkvox.simulator.replies import Envelope
-from airflow_provider_wolkvox.simulator.state.calls import CallRecord, Event
+from airflow_provider_wolkvox.simulator.state.calls import FIRST_YEAR, LAST_YEAR, CallRecord, Event
 from airflow_provider_wolkvox.simulator.state.reporting import Fields, ReportPolicy, Sight, Wording
 
 _TEN_MINUTES = timedelta(minutes=10)
@@ -93,7 +93,10 @@ def read_moment(text: str, zone: tzinfo) -> datetime:
     # strptime alone would take single digits and blanks too.
     if not re.fullmatch("[0-9]{14}", text):
         raise ValueError(text)
-    return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=zone)
+    moment = datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=zone)
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(text)
+    return moment
 
 
 def _answer(

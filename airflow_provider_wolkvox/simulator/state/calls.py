@@ -8,7 +8,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
+from airflow_provider_wolkvox.simulator.body import shown
+
 ANSWER = "ANSWER"
+
+FIRST_YEAR, LAST_YEAR = 1900, 2200
+"""What can be added to any time between them is still a time."""
 
 # GUESS: a machine that answers connects the call like a person.
 _CONNECTED = frozenset({ANSWER, "ANSWER-MACHINE"})
@@ -77,7 +82,7 @@ class CallResult:
         if isinstance(result, CallResult):
             return cls.of(result.result, **{**asdict(result), **options}) if options else result
         if not isinstance(result, str) or (word := _word(result)) not in RESULTS:
-            raise CallError(f"no result {result!r}; the results are {', '.join(sorted(RESULTS))}")
+            raise CallError(f"no result {shown(result)}; the results are {', '.join(sorted(RESULTS))}")
         unknown = sorted(set(options) - {field.name for field in fields(cls)})
         if unknown:
             names = ", ".join(field.name for field in fields(cls))
@@ -137,7 +142,7 @@ def results_of(given: GivenResults) -> CallResults:
         return _seeded(given)
     if callable(given):
         return given
-    raise CallError(f"call_results is a result, a mapping phone -> result, a function or a seed, not {given!r}")
+    raise CallError(f"call_results is a result, a mapping phone -> result, a function or a seed, not {shown(given)}")
 
 
 def _always(result: CallResult) -> CallResults:
@@ -158,6 +163,15 @@ def _seeded(seed: int) -> CallResults:
         )
 
     return result
+
+
+def check_moment(begun: datetime) -> None:
+    """Reject a time in which no call can have begun.
+
+    :raises CallError: if it has no zone, or is far from every time that a report can be asked for
+    """
+    if begun.utcoffset() is None or not FIRST_YEAR <= begun.year <= LAST_YEAR:
+        raise CallError(f"a past call began at an aware time of the years {FIRST_YEAR} to {LAST_YEAR}, not at {begun}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,9 +296,9 @@ def _word(text: str) -> str:
 def _check(name: str, value: object) -> None:
     if name.endswith("_seconds"):
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _DAY:
-            raise CallError(f"{name} must be a whole number from 0 to {_DAY}, not {value!r}")
+            raise CallError(f"{name} must be a whole number from 0 to {_DAY}, not {shown(value)}")
     elif name == "hang_up":
         if value not in ("agent", "customer", ""):
-            raise CallError(f'hang_up must be "agent", "customer" or "", not {value!r}')
+            raise CallError(f'hang_up must be "agent", "customer" or "", not {shown(value)}')
     elif not isinstance(value, str):
-        raise CallError(f"{name} must be a text, not {value!r}")
+        raise CallError(f"{name} must be a text, not {shown(value)}")

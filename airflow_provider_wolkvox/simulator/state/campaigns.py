@@ -6,6 +6,7 @@ what of the plan is still to come is made anew whenever something changes.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right, insort
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 
+from airflow_provider_wolkvox.simulator.body import shown
 from airflow_provider_wolkvox.simulator.state.calls import OUT_PRE, CallResult, GivenResults, results_of
 from airflow_provider_wolkvox.simulator.state.predictive import (
     LONGEST_GAP,
@@ -172,7 +174,7 @@ class Campaigns:
         rows = list(rows)
         for place, why in enumerate(self.refusals(state, rows), 1):
             if why:
-                raise CampaignError(f"record {place}: {why}")
+                raise CampaignError(f"records: number {place}: {why}")
         self._states[state.campaign_id] = state
         self.load(state, rows)
 
@@ -344,19 +346,22 @@ def new_state(
 
     :raises CampaignError: for what can be none
     """
-    if not isinstance(campaign_id, str) or not campaign_id.isascii() or not campaign_id.isdigit():
-        raise CampaignError(f"a campaign_id is a text of digits, not {campaign_id!r}")
+    if not isinstance(campaign_id, str) or not re.fullmatch("[0-9]{1,20}", campaign_id):
+        raise CampaignError(f"a campaign_id is a text of digits (1 to 20), not {shown(campaign_id)}")
     if not isinstance(name, str) or not isinstance(strategy, str):
         raise CampaignError("name and strategy are texts")
     if not isinstance(kind, str) or kind not in (PREDICTIVE, PREVIEW):
-        raise CampaignError(f'kind must be "{PREDICTIVE}" or "{PREVIEW}", not {kind!r}')
+        raise CampaignError(f'kind must be "{PREDICTIVE}" or "{PREVIEW}", not {shown(kind)}')
     if not isinstance(seed, int) or isinstance(seed, bool):
-        raise CampaignError(f"seed must be a whole number, not {seed!r}")
+        raise CampaignError(f"seed must be a whole number, not {shown(seed)}")
     if not isinstance(refuse_duplicates, bool):
-        raise CampaignError(f"refuse_duplicates must be true or false, not {refuse_duplicates!r}")
-    agents = None if agents is None else list(agents)
-    if agents is not None and not all(isinstance(agent_id, str) for agent_id in agents):
-        raise CampaignError("agents are ids, as texts")
+        raise CampaignError(f"refuse_duplicates must be true or false, not {shown(refuse_duplicates)}")
+    if agents is not None:
+        if isinstance(agents, str) or not isinstance(agents, Iterable):
+            raise CampaignError(f"agents are a list of ids, not {shown(agents)}")
+        agents = list(agents)
+        if not all(isinstance(agent_id, str) for agent_id in agents):
+            raise CampaignError("agents are ids, as texts")
     return State(
         campaign_id=campaign_id,
         name=name or f"CAMPAIGN {campaign_id}",

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
+from airflow_provider_wolkvox.simulator.body import shortened, shown
 from airflow_provider_wolkvox.simulator.request import PHONES, Request
 from airflow_provider_wolkvox.simulator.state.operation import masked
 
@@ -112,6 +113,9 @@ OPTIONS: Mapping[FaultKind, Mapping[str, Any]] = {
 `ring` is whether what is asked is done all the same: the phone rings, the campaign starts.
 """
 
+LONGEST_WAIT = 86_400
+"""The most seconds that anything can be made to take: a day."""
+
 FILTERS = ("api", "token", "agent_id", "phone", "campaign_id")
 """What a fault can be limited to."""
 
@@ -175,7 +179,7 @@ class Fault:
         allowed = ("times", "after", *FILTERS, *defaults)
         unknown = sorted(set(given) - set(allowed))
         if unknown:
-            raise FaultError(f"{kind.value} has no option {', '.join(unknown)}; it has {', '.join(allowed)}")
+            raise FaultError(f"{kind.value} has no option {shortened(', '.join(unknown))}; it has {', '.join(allowed)}")
         if kind is FaultKind.REPLY and isinstance(given.get("body"), dict | list):
             given["body"] = json.dumps(given["body"], indent=4)
         values = {**defaults, **given}
@@ -213,13 +217,13 @@ def _kind(kind: object) -> FaultKind:
     try:
         return FaultKind(kind)
     except ValueError:
-        raise FaultError(f"no fault kind {kind!r}; the kinds are {_kinds()}") from None
+        raise FaultError(f"no fault kind {shown(kind)}; the kinds are {_kinds()}") from None
 
 
 def _check(kind: FaultKind, name: str, value: object) -> None:
     fits, wanted = _RULES_OF_KINDS.get((kind, name)) or _RULES[name]
     if not fits(value):
-        raise FaultError(f"{kind.value}: {name} must be {wanted}, not {value!r}")
+        raise FaultError(f"{kind.value}: {name} must be {wanted}, not {shown(value)}")
 
 
 _Rule = tuple[Callable[[object], bool], str]
@@ -230,14 +234,14 @@ def _whole(low: int, high: float = math.inf) -> Callable[[object], bool]:
 
 
 def _is_seconds(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LONGEST_WAIT
 
 
 def _is_line(value: object) -> bool:
     return isinstance(value, str) and value.isascii() and value.isprintable()
 
 
-_SECONDS: _Rule = (_is_seconds, "a number of seconds from 0 up")
+_SECONDS: _Rule = (_is_seconds, f"a number of seconds from 0 to {LONGEST_WAIT}")
 _FILTER: _Rule = (lambda value: value is None or isinstance(value, str), "a text or null")
 
 _RULES: Mapping[str, _Rule] = {

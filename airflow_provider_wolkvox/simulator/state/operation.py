@@ -24,6 +24,7 @@ from airflow_provider_wolkvox.simulator.state.calls import (
     CallRecord,
     CallResult,
     CallResults,
+    check_moment,
 )
 from airflow_provider_wolkvox.simulator.state.campaigns import Campaign, Campaigns, State
 from airflow_provider_wolkvox.simulator.state.directory import Directory
@@ -647,8 +648,7 @@ class Operation:
         texts = (phone, agent_id, type_interaction, conn_id or "", campaign_id, customer_id, skill_id)
         if not all(isinstance(text, str) for text in texts) or not phone or not type_interaction:
             raise CallError("a past call has texts, and needs a phone and a type_interaction")
-        if begun.utcoffset() is None:
-            raise CallError("a past call began at an aware time")
+        check_moment(begun)
         with self._changed:
             if conn_id is None:
                 conn_id = self.new_conn_id(agent_id, phone, begun)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Any
 
+from airflow_provider_wolkvox.simulator.body import shortened, shown
 from airflow_provider_wolkvox.simulator.replies import UndocumentedReplies
 from airflow_provider_wolkvox.simulator.state.calls import CallRecord
 from airflow_provider_wolkvox.simulator.state.directory import Directory
@@ -25,6 +26,7 @@ _SUMMED = ("cdr_1", "cdr_5", "campaign_1", "campaign_2")
 
 MOST_ROWS = 60_000
 MOST_DAYS = 31
+_LARGEST_ROWS, _LARGEST_DAYS = 1_000_000, 36_500
 _SECOND = timedelta(seconds=1)
 
 ReportLag = float | Mapping[str, float]
@@ -70,20 +72,20 @@ class ReportPolicy:
     status_when_done: str = "started"
 
     def __post_init__(self) -> None:
-        for name in ("most_rows", "most_days"):
+        for name, most in (("most_rows", _LARGEST_ROWS), ("most_days", _LARGEST_DAYS)):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ReportError(f"{name} must be a whole number from 1 up, not {value!r}")
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+                raise ReportError(f"{name} must be a whole number from 1 to {most}, not {shown(value)}")
         for name in ("aux_call_type", "hidden_prefix", "zone", "logged_out", "status_when_done"):
             if not isinstance(getattr(self, name), str):
-                raise ReportError(f"{name} must be a text, not {getattr(self, name)!r}")
+                raise ReportError(f"{name} must be a text, not {shown(getattr(self, name))}")
         if not self.aux_call_type:
             raise ReportError("aux_call_type can't be empty")
         for name in ("when_over", "bare_campaigns"):
             if not isinstance(getattr(self, name), bool):
-                raise ReportError(f"{name} must be true or false, not {getattr(self, name)!r}")
+                raise ReportError(f"{name} must be true or false, not {shown(getattr(self, name))}")
         if not isinstance(self.totals, tuple) or any(name not in _SUMMED for name in self.totals):
-            raise ReportError(f"totals are for {', '.join(_SUMMED)}, not {self.totals!r}")
+            raise ReportError(f"totals are for {', '.join(_SUMMED)}, not {shown(self.totals)}")
         _zone(self.zone)
 
     def changed(self, changes: Mapping[str, object]) -> ReportPolicy:
@@ -95,7 +97,7 @@ class ReportPolicy:
         names = [field.name for field in fields(self)]
         unknown = sorted(set(changes) - set(names))
         if unknown:
-            raise ReportError(f"no such setting: {', '.join(unknown)}; there is {', '.join(names)}")
+            raise ReportError(f"no such setting: {shortened(', '.join(unknown))}; there is {', '.join(names)}")
         values: dict[str, Any] = dict(changes)
         if isinstance(values.get("totals"), list):
             values["totals"] = tuple(values["totals"])
@@ -112,7 +114,7 @@ def _zone(text: str) -> tzinfo:
 
         return ZoneInfo(text)
     except (ValueError, KeyError, OSError):
-        raise ReportError(f'zone must be such as "-05:00" or "America/Bogota", not {text!r}') from None
+        raise ReportError(f'zone must be such as "-05:00" or "America/Bogota", not {shown(text)}') from None
 
 
 Fields = dict[str, str]
@@ -191,8 +193,8 @@ def lag_by_report(given: ReportLag, before: Mapping[str, float] | None = None) -
         given = dict.fromkeys(NAMES, given)
     unknown = sorted(set(given) - set(NAMES))
     if unknown:
-        raise ReportError(f"no such report: {', '.join(unknown)}; there is {', '.join(NAMES)}")
+        raise ReportError(f"no such report: {shortened(', '.join(unknown))}; there is {', '.join(NAMES)}")
     for name, seconds in given.items():
         if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < 1e9:
-            raise ReportError(f"the lag of {name} must be a number of seconds from 0 up, not {seconds!r}")
+            raise ReportError(f"the lag of {name} must be a number of seconds from 0 up, not {shown(seconds)}")
     return {**(before or dict.fromkeys(NAMES, 0.0)), **given}

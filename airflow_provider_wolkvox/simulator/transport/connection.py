@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import math
 import select
 import socket
 import struct
@@ -21,10 +20,16 @@ _ENDED = _HANG_UP | select.POLLHUP | select.POLLERR | select.POLLNVAL
 _LINGER_RESET = struct.pack("ii", 1, 0)
 _ORDERLY_CLOSE_SECONDS = 1.0
 _POLL_TICK = 0.001
+# poll() takes no more milliseconds than an int of C holds.
+_LONGEST_POLL_SECONDS = 3600.0
 
 
 class ClientGone(Exception):
     """The client hung up, in order or not."""
+
+
+class TimedOut(ClientGone):
+    """The client took too long to send a request, or to read the answer."""
 
 
 class Stopping(Exception):
@@ -63,11 +68,20 @@ class StopSignal:
 
 
 class Connection:
-    """A client's connection. Its methods raise `ClientGone` or `Stopping` where they say nothing else."""
+    """A client's connection. Its methods raise `ClientGone` or `Stopping` where they say nothing else.
 
-    def __init__(self, sock: socket.socket, stop: StopSignal) -> None:
+    `waiting_since` is since when it has waited for a request or the rest of one, by `time.monotonic()`; `None` while
+    it serves one.
+
+    :param idle_seconds: seconds that it waits for a request, for all of it, or for the client to read on
+    """
+
+    def __init__(self, sock: socket.socket, stop: StopSignal, idle_seconds: float) -> None:
         self._sock = sock
         self._stop = stop
+        self._idle_seconds = idle_seconds
+        self._nothing_unread = False
+        self.waiting_since: float | None = None
         self._inbox = bytearray()
         self._poll = select.poll()
         self._sock.setblocking(False)
@@ -79,13 +93,16 @@ class Connection:
 
     def request_arrives(self) -> bool:
         """Wait until bytes of a request are here, read or unread; return `False` if the client is done."""
+        self.waiting_since = time.monotonic()
         if self._inbox:
             return True
         try:
-            self._wait(select.POLLIN)
-            return self._unread_bytes() > 0
+            self._wait(select.POLLIN, self._deadline())
+            arrives = self._unread_bytes() > 0
         except (ClientGone, OSError):
-            return False
+            arrives = False
+        self._nothing_unread = not arrives
+        return arrives
 
     def peek_head(self) -> bytes | None:
         """Return the next request's head, waiting until it is whole, and leave every byte of it unread.
@@ -94,7 +111,7 @@ class Connection:
         """
         if self._inbox:
             return None
-        seen = 0
+        seen, deadline = 0, self._deadline()
         try:
             while True:
                 data = self._sock.recv(MOST_HEAD_BYTES, socket.MSG_PEEK)
@@ -106,12 +123,16 @@ class Connection:
                 seen = len(data)
                 # Unread bytes are ready for good; what to wait for is one more than these.
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, seen + 1)
-                self._wait(select.POLLIN)
+                self._wait(select.POLLIN, deadline)
         except (ClientGone, OSError):
             return None
         finally:
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+
+    def request_is_whole(self) -> None:
+        """Wait for no more of this request."""
+        self.waiting_since = None
 
     def _unread_bytes(self) -> int:
         """Return how many bytes have arrived and are unread, without touching them."""
@@ -121,14 +142,17 @@ class Connection:
     def read_head(self) -> bytes:
         """Return a request's head, without the empty line that ends it.
 
-        :raises BadRequest: if it is too long
+        :raises BadRequest: if it is too long, or takes too long to come
         """
-        searched = 0
+        searched, deadline = 0, self._deadline()
         while (end := self._inbox.find(b"\r\n\r\n", searched)) < 0:
             if len(self._inbox) > MOST_HEAD_BYTES:
                 raise BadRequest(431, "the head is too long")
             searched = max(0, len(self._inbox) - 3)
-            self._receive()
+            try:
+                self._receive(deadline)
+            except TimedOut:
+                raise BadRequest(408, "the request did not come to an end") from None
         head = bytes(self._inbox[:end])
         del self._inbox[: end + 4]
         return head
@@ -138,17 +162,21 @@ class Connection:
 
         :param length: how many bytes
         """
+        deadline = self._deadline()
         while len(self._inbox) < length:
-            self._receive()
+            self._receive(deadline)
         body = bytes(self._inbox[:length])
         del self._inbox[:length]
         return body
 
-    def _receive(self) -> None:
+    def _receive(self, deadline: float) -> None:
+        # Asked first, since a client that sends byte by byte may never let it wait.
+        if time.perf_counter() >= deadline:
+            raise TimedOut
         try:
             data = self._sock.recv(64 * 1024)
         except BlockingIOError:
-            self._wait(select.POLLIN)
+            self._wait(select.POLLIN, deadline)
             return
         except OSError as error:
             raise ClientGone from error
@@ -177,7 +205,13 @@ class Connection:
             return not rest
 
         while not around_piece(piece):
-            self._wait(select.POLLOUT)
+            self._wait(select.POLLOUT, self._deadline())
+
+    def write_at_once(self, data: bytes) -> None:
+        """Write what goes out without waiting, and end our side."""
+        with contextlib.suppress(OSError):
+            self._sock.send(data)
+        self.send_fin()
 
     # Waiting
 
@@ -204,8 +238,11 @@ class Connection:
         """
         self._wait(_HANG_UP, moment)
 
-    def _wait(self, events: int, until: float = math.inf) -> None:
-        """Wait for events of the client's socket, or until a moment."""
+    def _deadline(self) -> float:
+        return time.perf_counter() + self._idle_seconds
+
+    def _wait(self, events: int, until: float) -> None:
+        """Wait for events of the client's socket, or until a moment: then with reading or writing it is `TimedOut`."""
         watched = events or _HANG_UP
         self._poll.modify(self._sock, watched)
         while True:
@@ -213,12 +250,14 @@ class Connection:
             if left <= 0:
                 if self._stop.sent:
                     raise Stopping
+                if events & (select.POLLIN | select.POLLOUT):
+                    raise TimedOut
                 return
             if left < _POLL_TICK and not events:
                 # poll() counts whole milliseconds and would come late; a hang-up this short is seen after.
                 self._stop.wait(left)
                 continue
-            found = dict(self._poll.poll(None if left == math.inf else max(1, int(left * 1000))))
+            found = dict(self._poll.poll(max(1, int(min(left, _LONGEST_POLL_SECONDS) * 1000))))
             if self._stop.fileno() in found:
                 raise Stopping
             seen = found.get(self._sock.fileno(), 0)
@@ -250,6 +289,9 @@ class Connection:
         if self._sock.fileno() < 0:
             return  # it was reset
         self.send_fin()
+        if self._nothing_unread:
+            self._sock.close()
+            return
         moment = time.perf_counter() + _ORDERLY_CLOSE_SECONDS
         try:
             while time.perf_counter() < moment:
@@ -259,6 +301,14 @@ class Connection:
         except (BlockingIOError, ClientGone, Stopping, OSError):
             pass
         self._sock.close()
+
+    def stop_reading(self) -> None:
+        """Let it end as if its client had ended it; safe from any thread.
+
+        As with any server, a request that is sent at this very instant may stay without an answer.
+        """
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RD)
 
     def abandon(self) -> None:
         """Close the descriptor alone: for a forked child, whose copy must not keep the connection alive."""

@@ -8,7 +8,6 @@ from http import HTTPStatus
 from urllib.parse import parse_qsl
 
 MOST_HEAD_BYTES = 64 * 1024
-_MOST_BODY_BYTES = 64 * 1024 * 1024
 
 
 class BadRequest(Exception):
@@ -62,19 +61,19 @@ class Head:
         wish = self.headers.get("connection", "").lower()
         return "close" not in wish if self.version == "HTTP/1.1" else "keep-alive" in wish
 
-    @property
-    def body_length(self) -> int:
-        """Bytes of body that follow.
+    def body_length(self, most: int) -> int:
+        """Return how many bytes of body follow.
 
-        :raises BadRequest: if that isn't told by a sound Content-Length, or is more than 64 MB
+        :param most: the most bytes that are accepted
+        :raises BadRequest: if that isn't told by a sound Content-Length, or is more than `most`
         """
         if "transfer-encoding" in self.headers:
             raise BadRequest(411, "this server wants a Content-Length")
         told = self.headers.get("content-length", "0")
         if not (told.isascii() and told.isdigit()):
             raise BadRequest(400, "Content-Length is no number")
-        if len(told) > 18 or int(told) > _MOST_BODY_BYTES:
-            raise BadRequest(413, "the body is too long")
+        if len(told) > 18 or int(told) > most:
+            raise BadRequest(413, f"the body is longer than {most} bytes")
         return int(told)
 
 

@@ -1,13 +1,13 @@
-"""The listening socket, a thread for each connection, and the life of one request."""
+"""A thread for each connection, no more of them than the limits allow, and the life of one request."""
 
 from __future__ import annotations
 
 import os
 import select
-import socket
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -21,12 +21,15 @@ from airflow_provider_wolkvox.simulator.state.operation import InFlight, Operati
 from airflow_provider_wolkvox.simulator.transport import http
 from airflow_provider_wolkvox.simulator.transport.connection import ClientGone, Connection, Stopping, StopSignal
 from airflow_provider_wolkvox.simulator.transport.http import Answer, BadRequest, Head
+from airflow_provider_wolkvox.simulator.transport.limits import Limits
+from airflow_provider_wolkvox.simulator.transport.listener import Listener
 from airflow_provider_wolkvox.simulator.transport.script import Close, Drip, Reset, Script, Send, Wait, script_for
 
 _API_PATH = "/api/v2/"
-_BACKLOG = 512
 _THREAD_NAME = "wolkvox-simulator"
 _JOIN_SECONDS = 5.0
+_LOOK_AGAIN_SECONDS = 0.02
+_MOST_TURNED_AWAY = 16
 
 
 @dataclass(slots=True)
@@ -44,6 +47,7 @@ class Server:
     """Serves one operation on one address until `stop`. `log` gets a line per request, tokens hidden.
 
     :raises OSError: if the address can't be had
+    :raises RuntimeError: if no thread can be started
     """
 
     def __init__(
@@ -54,50 +58,64 @@ class Server:
         *,
         host: str,
         port: int,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
         log: Callable[[str], None] | None = None,
     ) -> None:
         self._operation = operation
         self._faults = faults
         self._settings = settings
+        self._limits = limits
         self._control = Control(operation, faults)
         self._log = log
         self._stop = StopSignal()
         self._connections: set[Connection] = set()
         self._threads: set[threading.Thread] = set()
+        self._room = threading.Semaphore(limits.connections)
+        self._turned_away: deque[Connection] = deque()
         self._pid = os.getpid()
         try:
-            # Numeric addresses and names alike; the first that the name means.
-            family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            self._listener = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+            self._listener = Listener(host, port)
         except OSError:
             self._stop.close()
             raise
-        self._listener.setblocking(False)
-        _SERVERS.add(self)
         self._acceptor = threading.Thread(target=self._accept, name=_THREAD_NAME, daemon=True)
-        self._acceptor.start()
+        try:
+            self._acceptor.start()
+        except RuntimeError:
+            self._listener.close()
+            self._stop.close()
+            raise
+        _SERVERS.add(self)
 
     @property
     def port(self) -> int:
         """The port that is listened on."""
-        return int(self._listener.getsockname()[1])
+        return self._listener.port
 
     def stop(self) -> None:
-        """End every wait, close every connection, and return when all threads have ended."""
+        """End every wait, close every connection, and return when all threads have ended.
+
+        A thread that does not end, since it runs a function that was given to the simulator, is left behind after a
+        few seconds.
+        """
         if os.getpid() != self._pid or self._stop.sent:
             return
         self._stop.send()
-        self._acceptor.join(_JOIN_SECONDS)
-        for thread in list(self._threads):
-            thread.join(_JOIN_SECONDS)
+        threads = {self._acceptor, *list(self._threads)} - {threading.current_thread()}
+        latest = time.monotonic() + _JOIN_SECONDS
+        for thread in threads:
+            thread.join(max(0.0, latest - time.monotonic()))
         self._listener.close()
-        self._stop.close()
+        for connection in self._turned_away:
+            connection.abandon()
+        if not any(thread.is_alive() for thread in threads):
+            self._stop.close()
 
     def abandon(self) -> None:
         """Close the descriptors that a forked child has inherited."""
-        for connection in list(self._connections):
+        for connection in [*self._connections, *self._turned_away]:
             connection.abandon()
-        self._listener.close()
+        self._listener.abandon()
         self._stop.close()
 
     # Connections
@@ -107,21 +125,57 @@ class Server:
         poll.register(self._stop.fileno(), select.POLLIN)
         poll.register(self._listener, select.POLLIN)
         while True:
-            found = dict(poll.poll())
-            if self._stop.fileno() in found:
+            poll.poll()
+            # Whoever comes while there is no room waits in the listener's queue.
+            if not self._has_room():
                 return
             try:
                 with _FORKING:
-                    sock, _ = self._listener.accept()
-                    connection = Connection(sock, self._stop)
+                    connection = Connection(self._listener.accept(), self._stop, self._limits.idle_seconds)
                     self._connections.add(connection)
             except OSError:
                 # The client has gone again, or descriptors ran out: then let others give theirs back.
-                self._stop.wait(0.02)
+                self._room.release()
+                self._close_longest_waiting()
+                self._stop.wait(_LOOK_AGAIN_SECONDS)
                 continue
-            thread = threading.Thread(target=self._converse, args=(connection,), name=_THREAD_NAME, daemon=True)
-            self._threads.add(thread)
+            self._converse_in_thread(connection)
+
+    def _has_room(self) -> bool:
+        """Wait until one more connection may be open; return `False` if the simulator stops before."""
+        while not self._stop.sent:
+            if self._room.acquire(blocking=False):
+                return True
+            self._close_longest_waiting()
+            if self._room.acquire(timeout=_LOOK_AGAIN_SECONDS):
+                return True
+        return False
+
+    def _close_longest_waiting(self) -> None:
+        """Close the connection that has waited longest for a request or the rest of one: nothing of it is done yet."""
+        waiting = [(since, each) for each in list(self._connections) if (since := each.waiting_since) is not None]
+        if waiting:
+            min(waiting, key=lambda pair: pair[0])[1].stop_reading()
+
+    def _converse_in_thread(self, connection: Connection) -> None:
+        thread = threading.Thread(target=self._converse, args=(connection,), name=_THREAD_NAME, daemon=True)
+        self._threads.add(thread)
+        try:
             thread.start()
+        except RuntimeError:
+            self._threads.discard(thread)
+            self._connections.discard(connection)
+            self._room.release()
+            self._turn_away(connection)
+
+    def _turn_away(self, connection: Connection) -> None:
+        """Answer 503, without a thread to do it in."""
+        answer = http.html(503, "The simulator cannot start another thread")
+        connection.write_at_once(_whole(answer, keep_alive=False))
+        # Open for a while: closing over an unread request would take the answer from the client again.
+        self._turned_away.append(connection)
+        if len(self._turned_away) > _MOST_TURNED_AWAY:
+            self._turned_away.popleft().abandon()
 
     def _converse(self, connection: Connection) -> None:
         try:
@@ -130,9 +184,12 @@ class Server:
         except (ClientGone, Stopping):
             pass
         finally:
-            connection.close()
-            self._connections.discard(connection)
-            self._threads.discard(threading.current_thread())
+            try:
+                connection.close()
+            finally:
+                self._connections.discard(connection)
+                self._threads.discard(threading.current_thread())
+                self._room.release()
 
     def _exchange(self, connection: Connection) -> bool:
         """Serve one request; return whether the connection may carry another."""
@@ -146,7 +203,7 @@ class Server:
             raw = connection.read_head()
             arrived = time.perf_counter()
             head = Head.read(raw)
-            length = head.body_length
+            length = head.body_length(self._limits.body_bytes)
         except BadRequest as refusal:
             connection.write(_whole(http.html(refusal.status, str(refusal)), keep_alive=False))
             return False
@@ -155,12 +212,15 @@ class Server:
         if head.path.startswith(_API_PATH) and head.path.removeprefix(_API_PATH) in registry.FILES:
             return self._serve(connection, head, length, arrived)
         body = connection.read_body(length)
+        connection.request_is_whole()
         if _is_control(head):
             answer = self._control.answer(head.method, head.path, body)
         else:
             answer = http.html(404, "Not Found")
-        connection.write(_whole(answer, keep_alive=head.keep_alive))
-        return head.keep_alive
+        # The body that follows a HEAD's answer is cut off by closing.
+        keep_alive = head.keep_alive and head.method != "HEAD"
+        connection.write(_whole(answer, keep_alive=keep_alive))
+        return keep_alive
 
     def _is_dropped_unread(self, raw: bytes | None) -> bool:
         try:
@@ -177,6 +237,7 @@ class Server:
         script: Script | None = None
         try:
             body = connection.read_body(length)
+            connection.request_is_whole()
             request = _asked(head, body)
             taken = self._faults.take(request)
 
