@@ -90,7 +90,12 @@ def get_provider_info() -> dict[str, Any]:
                     "timezone": {
                         "label": "Time zone",
                         "schema": _optional("string"),
-                        "description": "Where the customers are, and the clock of the reports: America/Bogota.",
+                        "description": "Where the customers are, such as America/Mexico_City.",
+                    },
+                    "reports_timezone": {
+                        "label": "Time zone of reports",
+                        "schema": _optional("string"),
+                        "description": "The clock of wolkvox's reports; America/Bogota if empty.",
                     },
                     "base_url": {
                         "label": "Base URL",

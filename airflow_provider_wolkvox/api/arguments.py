@@ -6,6 +6,7 @@ No message repeats a token or a whole phone number.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Collection
 from datetime import datetime
@@ -84,7 +85,7 @@ def token(value: str) -> str:
 def base_url(value: str) -> str:
     """Return the address without a trailing slash; it must be an http(s) address of a host, no more.
 
-    :param value: such as `http://127.0.0.1:8099`; a path may follow, as a gateway's may
+    :param value: such as `http://127.0.0.1:8099`; a path may follow, as a gateway's may, but not the API's own
     :raises ValueError: it is no such address, or holds a user, password, query or fragment; it is not repeated
     """
     address = value.strip().rstrip("/") if isinstance(value, str) else ""
@@ -97,7 +98,23 @@ def base_url(value: str) -> str:
         raise ValueError("base_url must be an address such as 'http://127.0.0.1:8099'")
     if parts.username is not None or re.search(r"[?#\s]", address):
         raise ValueError("base_url must hold no user, password, query or fragment")
+    if re.search(r"/api/v2(/|$)|/api$|\.php$", parts.path, re.IGNORECASE):
+        raise ValueError("base_url must end before '/api/v2', which is added to it")
     return address
+
+
+def is_unprotected(address: str) -> bool:
+    """Return whether what is sent to an address can be read on its way: plain HTTP to another machine.
+
+    :param address: what `base_url` returned
+    """
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    try:
+        is_here = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_here = host == "localhost" or host.endswith(".localhost")
+    return parts.scheme == "http" and not is_here
 
 
 def agent_id(value: str | int, name: str = "agent_id") -> str:
@@ -255,16 +272,17 @@ def instants(since: datetime, until: datetime) -> None:
         )
 
 
-def zone(value: str) -> ZoneInfo:
+def zone(value: str, name: str = "timezone") -> ZoneInfo:
     """Return the time zone of an IANA name.
 
     :param value: such as `America/Bogota`
+    :param name: what the message calls it; default `timezone`
     :raises ValueError: this machine knows no such zone
     """
     try:
         return ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, TypeError, AttributeError, OSError):
-        raise ValueError("timezone is not the IANA name of a time zone, such as 'America/Bogota'") from None
+        raise ValueError(f"{name} is not the IANA name of a time zone, such as 'America/Bogota'") from None
 
 
 def same_number(reported: str, asked: str, prefix: str = "") -> bool:

@@ -56,9 +56,9 @@ class WolkvoxClient(AgentMethods, ReadingMethods, CampaignMethods):
     :param total_timeout: seconds for a whole exchange, to the answer's last byte; default 60, which is
         wolkvox's own limit for a request [doc]
     :param resend: when a request that certainly did nothing is sent again; default 4 tries within 120 seconds
-    :param timezone: the zone in which reports write times and take dates, an IANA name; default
-        `America/Bogota`. GUESS: what was seen of reports fits GMT-5; only of `campaign_3` does the vendor say
-        so, and that one is read in GMT-5 whatever is given here
+    :param reports_timezone: the zone in which wolkvox writes and takes times, an IANA name; default
+        `America/Bogota`. GUESS: what was seen of reports fits GMT-5, wherever the customers are; only of `campaign_3`
+        does the vendor say so, and that one is read in GMT-5 whatever is given here
     :raises ValueError: an argument cannot be right; nothing was sent
 
     Example::
@@ -81,10 +81,13 @@ class WolkvoxClient(AgentMethods, ReadingMethods, CampaignMethods):
         connect_timeout: float = 10.0,
         total_timeout: float = 60.0,
         resend: Resend = USUAL_RESEND,
-        timezone: str = "America/Bogota",
+        reports_timezone: str = "America/Bogota",
     ) -> None:
         self.server = arguments.server_code(server)
-        self.address = arguments.base_url(base_url) if base_url else f"https://wv{self.server}.wolkvox.com"
+        # Nothing but None stands for the real wolkvox: a variable that is not set must not ring real customers.
+        self.address = f"https://wv{self.server}.wolkvox.com" if base_url is None else arguments.base_url(base_url)
+        if arguments.is_unprotected(self.address):
+            log.warning("The token travels unencrypted: base_url is plain http:// to another machine.")
         self.dial_prefix = arguments.dial_prefix(dial_prefix)
         transport = Transport(
             self.address,
@@ -92,7 +95,7 @@ class WolkvoxClient(AgentMethods, ReadingMethods, CampaignMethods):
             connect_timeout=arguments.seconds(connect_timeout, "connect_timeout"),
             total_timeout=arguments.seconds(total_timeout, "total_timeout"),
         )
-        super().__init__(transport, resend, arguments.zone(timezone))
+        super().__init__(transport, resend, arguments.zone(reports_timezone, "reports_timezone"))
 
     def token_info(self) -> TokenInfo:
         """Return the token's use of the daily quota. Costs one request of that quota [doc].

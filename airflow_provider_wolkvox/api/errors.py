@@ -34,6 +34,8 @@ class WolkvoxError(Exception):
     """
 
     outcome: ClassVar[Outcome]
+    is_veto = False
+    """Whether `before_sending` raised it, so that it is not to be sent again."""
 
     def __init__(self, api: str, why: str) -> None:
         super().__init__(api, why)

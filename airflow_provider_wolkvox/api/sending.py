@@ -106,7 +106,7 @@ class Sender:
                 wait = resend.wait_after(attempt)
                 over = time.monotonic() - started + wait > resend.within
                 last = attempt >= resend.tries or over or self._transport.stopped
-                if last or self._transport.vetoed(failure):
+                if last or failure.is_veto:
                     raise
                 before_resending(failure)
                 log.warning(

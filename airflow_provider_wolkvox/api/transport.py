@@ -29,6 +29,7 @@ import socket
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
@@ -46,7 +47,7 @@ from urllib3.util.connection import create_connection
 from airflow_provider_wolkvox import __version__
 from airflow_provider_wolkvox.api import arguments
 from airflow_provider_wolkvox.api.envelope import USUAL, Envelope, Reading, read_envelope, text_of
-from airflow_provider_wolkvox.api.errors import NotSent, OutcomeUnknown
+from airflow_provider_wolkvox.api.errors import NotSent, OutcomeUnknown, WolkvoxError
 
 USER_AGENT = f"airflow-provider-wolkvox/{__version__}"
 
@@ -209,7 +210,8 @@ class _Adapter(requests.adapters.HTTPAdapter):
     """Makes every pool, a proxy's too, hand out marking connections of one transport."""
 
     def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+        # Weakly, here and in the connections' classes: a circle would keep the sockets of a client that nobody closed.
+        self._transport = weakref.proxy(transport)
         # No retry of the library's own: it would send a POST again after any fault.
         super().__init__(max_retries=0)
 
@@ -267,6 +269,7 @@ class Transport:
         adapter = _Adapter(self)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
+        weakref.finalize(self, self._session.close)
 
     def send(
         self,
@@ -321,10 +324,6 @@ class Transport:
         finally:
             self._one_at_a_time.release()
 
-    def vetoed(self, failure: BaseException) -> bool:
-        """Return whether the last request's `before_sending` raised this very `failure`."""
-        return failure is self.exchange.vetoed_by
-
     def stop(self) -> None:
         """Let no further request be handed over; one that is on its way is not called back.
 
@@ -378,8 +377,15 @@ class Transport:
                 answer = text_of(_pieces(response))
             self.idle_since = time.monotonic()
         except Exception as error:
-            if exchange.vetoed_by is not None:
-                raise exchange.vetoed_by from None
+            veto, exchange.vetoed_by = exchange.vetoed_by, None
+            if veto is not None:
+                if isinstance(veto, WolkvoxError):
+                    veto.is_veto = True
+                try:
+                    raise veto from None
+                finally:
+                    # Its traceback knows this frame, so that in it they would keep each other and the transport.
+                    del veto
             why = self._reason(error)
         else:
             return response.status_code, answer

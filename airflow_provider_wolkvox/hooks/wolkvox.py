@@ -35,6 +35,7 @@ class WolkvoxHook(BaseHook):
 
     - `dial_prefix`: digits that the operation dials before every number
     - `country`, `timezone`: whose law and which clock decide when a customer may be called
+    - `reports_timezone`: the clock of wolkvox's reports; `America/Bogota` if not given
     - `base_url`: another address to send to: a simulator's or a gateway's
     - `connect_timeout`, `total_timeout`: seconds; 10 and 60 if not given
     - `authenticated_test`: let the form's Test button ask `token_info` too; default false, since the button
@@ -74,7 +75,7 @@ class WolkvoxHook(BaseHook):
                     )
             options = {
                 name: value
-                for name in ("base_url", "dial_prefix", "connect_timeout", "total_timeout", "timezone")
+                for name in ("base_url", "dial_prefix", "connect_timeout", "total_timeout", "reports_timezone")
                 if (value := self.extra(name)) is not None
             }
             try:

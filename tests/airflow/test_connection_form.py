@@ -129,6 +129,7 @@ def test_what_is_typed_is_where_the_hook_reads_it(airflow, simulator, full):
             "dial_prefix": "9",
             "country": "CO",
             "timezone": "America/Bogota",
+            "reports_timezone": "America/Bogota",
             "base_url": simulator.base_url,
             "connect_timeout": 7.5,
             "total_timeout": 1500,

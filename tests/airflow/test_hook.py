@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import socket
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from airflow.providers.common.compat.sdk import BaseHook
@@ -127,7 +132,15 @@ def test_the_connect_timeout_ends_a_connection_that_does_not_come_about(connect,
 
 @pytest.mark.parametrize("blank", ["", "  ", None])
 def test_blank_extras_mean_the_defaults(connect, simulator, blank):
-    names = ("dial_prefix", "connect_timeout", "total_timeout", "country", "timezone", "authenticated_test")
+    names = (
+        "dial_prefix",
+        "connect_timeout",
+        "total_timeout",
+        "country",
+        "timezone",
+        "reports_timezone",
+        "authenticated_test",
+    )
     hook = connect(extra=dict.fromkeys(names, blank))
 
     hook.aux_call(AGENT, PHONE)
@@ -396,6 +409,7 @@ def test_the_form_has_a_widget_for_each_extra():
         "dial_prefix",
         "country",
         "timezone",
+        "reports_timezone",
         "base_url",
         "connect_timeout",
         "total_timeout",
@@ -434,3 +448,61 @@ def test_a_server_code_that_is_a_number_is_an_error_before_any_request(set_conne
         ValueError, match="must be text such as '0042', not a number: YAML reads 0042 without quotes as 34"
     ):
         hook.get_conn()
+
+
+# Nothing is left open
+
+
+def open_sockets() -> int:
+    found = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found += descriptor.readlink().name.startswith("socket:")
+    return found
+
+
+@pytest.mark.parametrize("use", ["token_info", "test_connection"])
+def test_a_hook_that_nobody_closes_leaves_no_socket_behind(simulator, set_connection, use):
+    set_connection(extra={"base_url": simulator.base_url, "authenticated_test": True})
+    gc.disable()  # none waits to be found in a circle
+    try:
+        getattr(WolkvoxHook(), use)()
+        before = open_sockets()
+        for _ in range(20):
+            getattr(WolkvoxHook(), use)()
+        # The simulator's ends of them close once it has seen ours close.
+        deadline = time.monotonic() + 60
+        while open_sockets() > before + 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert open_sockets() <= before + 2
+    finally:
+        gc.enable()
+
+
+# Two clocks
+
+
+@pytest.mark.parametrize("customers", ["America/Mexico_City", "America/Santiago", "Europe/Madrid"])
+def test_a_call_just_made_is_found_wherever_the_customers_are(simulator, set_connection, customers):
+    set_connection(extra={"base_url": simulator.base_url, "timezone": customers})
+    hook = WolkvoxHook()
+    sent_at = datetime.now(UTC)
+    call = hook.aux_call("10001", "3005550101")
+    found = hook.find_call("10001", "3005550101", sent_at)
+    assert found is not None
+    assert found.conn_id == call.conn_id
+
+
+def test_the_clock_of_the_reports_is_a_field_of_its_own(simulator, set_connection):
+    set_connection(extra={"base_url": simulator.base_url, "reports_timezone": "America/Lima"})
+    assert str(WolkvoxHook().get_conn().zone) == "America/Lima"
+    set_connection(extra={"base_url": simulator.base_url, "reports_timezone": "Lima"})
+    with pytest.raises(ValueError, match="reports_timezone is not the IANA name"):
+        WolkvoxHook().get_conn()
+
+
+@pytest.mark.parametrize("wrong", [False, {}, [], 0])
+def test_a_base_url_that_is_neither_empty_nor_an_address_is_not_the_real_wolkvox(set_connection, wrong):
+    set_connection(extra={"base_url": wrong})
+    with pytest.raises(ValueError, match="Connection 'wolkvox_default': base_url must be an address"):
+        WolkvoxHook().get_conn()

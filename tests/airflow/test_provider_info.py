@@ -24,6 +24,7 @@ EXTRAS = [
     "dial_prefix",
     "country",
     "timezone",
+    "reports_timezone",
     "base_url",
     "connect_timeout",
     "total_timeout",

@@ -209,7 +209,7 @@ def test_no_prefix_is_put_before_a_colleagues_extension(extension, connect):
 @pytest.mark.parametrize("method", ["recall", "edit_recall"])
 def test_a_recalls_date_is_by_the_clock_of_the_clients_zone(method, at, zone, date, connect):
     with RawServer(always(ASKED[method].accepted)) as server:
-        getattr(connect(server, timezone=zone), method)(AGENT, CAMPAIGN, CUSTOMER, PHONE, at)
+        getattr(connect(server, reports_timezone=zone), method)(AGENT, CAMPAIGN, CUSTOMER, PHONE, at)
     assert server.asked[0].parameters["rellamada"] == date
 
 

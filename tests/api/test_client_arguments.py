@@ -206,6 +206,44 @@ def test_a_base_url_with_an_empty_query_or_fragment_is_refused(base_url):
         client(base_url=base_url)
 
 
+@pytest.mark.parametrize("nothing", ["", " ", False, 0, {}, []], ids=repr)
+def test_nothing_but_none_stands_for_the_real_wolkvox(nothing):
+    with pytest.raises(ValueError, match="base_url must be an address"):
+        client(base_url=nothing)
+    assert client(base_url=None).address == "https://wv0042.wolkvox.com"
+
+
+@pytest.mark.parametrize(
+    "end", ["/api/v2", "/api/v2/", "/gateway/api/v2", "/api", "/api/v2/agentbox.php", "/agentbox.php"]
+)
+def test_a_base_url_that_holds_the_api_s_own_path_is_rejected(end):
+    with pytest.raises(ValueError, match="must end before '/api/v2'"):
+        client(base_url=f"http://127.0.0.1:8099{end}")
+
+
+@pytest.mark.parametrize("path", ["", "/gateway", "/api/gateway", "/wolkvox-api"])
+def test_a_gateway_s_path_is_kept(path):
+    assert client(base_url=f"https://gateway.example{path}/").address == f"https://gateway.example{path}"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "warns"),
+    [
+        ("http://gateway.example", True),
+        ("http://10.0.0.1:8099", True),
+        ("https://gateway.example", False),
+        ("http://127.0.0.1:8099", False),
+        ("http://127.1.2.3", False),
+        ("http://[::1]:8099", False),
+        ("http://localhost:8099", False),
+    ],
+)
+def test_a_token_that_would_travel_unencrypted_to_another_machine_is_warned_of(base_url, warns, caplog):
+    client(base_url=base_url)
+    assert ("travels unencrypted" in caplog.text) is warns
+    assert TOKEN not in caplog.text
+
+
 @pytest.mark.parametrize("host", ["exa mple.com", "a..b", "a" * 64 + ".com", "a%20b", "*"])
 def test_a_base_url_whose_host_cannot_be_a_name_is_refused(host):
     with pytest.raises(ValueError, match="base_url"):

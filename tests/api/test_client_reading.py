@@ -678,7 +678,7 @@ def test_an_argument_that_cannot_be_right_is_refused_when_the_method_is_called(
 )
 def test_a_time_zone_that_nobody_knows_is_refused(zone):
     with pytest.raises(ValueError, match="timezone"):
-        WolkvoxClient("0042", TOKEN, timezone=zone)
+        WolkvoxClient("0042", TOKEN, reports_timezone=zone)
 
 
 # Time
@@ -688,7 +688,7 @@ def test_a_time_zone_that_nobody_knows_is_refused(zone):
 def test_dates_are_asked_and_times_read_in_the_clients_zone_but_for_campaign_3(method, connect):
     arguments, _, row, record = METHODS[method]
     with RawServer(always(rows(row))) as server:
-        found = read(connect(server, timezone="America/Santiago"), method, *arguments)
+        found = read(connect(server, reports_timezone="America/Santiago"), method, *arguments)
     gmt_5 = method == "campaign_3"
     zone = BOGOTA if gmt_5 else SANTIAGO
     moments = [
@@ -707,7 +707,7 @@ def test_the_look_up_goes_by_the_clients_zone_too(connect):
     row = {**STREAMS["cdr_1"][2], "telephone": PHONE, "type_interaction": "outbound_ma", "conn_id": "10001.1.1.1"}
     with RawServer(replying(lambda asked: rows(row) if asked.api == "cdr_1" else NO_ROWS)) as server:
         at = datetime(2026, 6, 25, 10, 50, 43, tzinfo=SANTIAGO)
-        found = connect(server, timezone="America/Santiago").find_call(AGENT, PHONE, at)
+        found = connect(server, reports_timezone="America/Santiago").find_call(AGENT, PHONE, at)
     assert found is not None
     assert found.at == at
     assert {asked.parameters.get("date_ini") for asked in server.asked} == {None, "20260625105033"}
@@ -726,7 +726,7 @@ def test_the_look_up_reckons_by_instants_when_the_clock_is_put_back(connect):
         return rows(*found) if asked.api == "cdr_1" and found else NO_ROWS
 
     with RawServer(replying(reply)) as server:
-        client = connect(server, timezone="America/Santiago")
+        client = connect(server, reports_timezone="America/Santiago")
         [found] = client.reported_calls(AGENT, PHONE, sent_at, until)
         assert found.at == sent_at + timedelta(minutes=5)
         assert client.find_call(AGENT, PHONE, sent_at).conn_id == "10001.1.23.1"
@@ -796,7 +796,7 @@ def test_a_long_range_is_read_whole_although_replies_are_cut(method, connect, mo
 def test_the_hour_that_the_operations_clock_repeats_is_asked_once(connect):
     twice = [datetime(2026, 4, 4, 23, 30)] * 2  # one of each pass; the server tells them not apart
     with RawServer(reported(twice, full=60_000)) as server:
-        client = connect(server, timezone="America/Santiago")
+        client = connect(server, reports_timezone="America/Santiago")
         found = read(
             client, "cdr_1", datetime(2026, 4, 4, tzinfo=SANTIAGO), datetime(2026, 4, 5, 23, 59, 59, tzinfo=SANTIAGO)
         )
