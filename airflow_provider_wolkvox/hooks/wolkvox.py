@@ -192,13 +192,14 @@ class WolkvoxHook(BaseHook):
         return law if phone is None else self._by_phone(law, phone, country, has_zone=zone is not None)
 
     def customer_key(self, phone: str | int | PhoneNumber) -> str:
-        """Return what is equal for all spellings of a customer's number; empty for what cannot be one number.
+        """Return what is equal for all spellings of a customer's number; empty if number or connection cannot be right.
 
         :param phone: the number; the connection's `country` is where it is dialed
         """
         try:
             return PhoneNumber.parse(phone).key(str(self.extra("country") or ""))
-        except ValueError:
+        except (ValueError, AirflowException):
+            # Said where the request is built.
             return ""
 
     def _by_phone(

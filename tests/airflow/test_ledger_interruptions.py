@@ -67,6 +67,8 @@ def test_the_intent_is_written_before_the_request_and_the_answer_before_xcom(mon
         "await answer",
         "read envelope",
         "SetTaskStateStore:accepted",
+        # Whether the process is still the task's, before it reports.
+        "GetTaskStates",
         "SetXCom",
         "SetXCom",
         "SucceedTask",

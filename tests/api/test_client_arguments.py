@@ -157,7 +157,6 @@ def test_leading_zeros_of_a_server_code_stay():
         (" https://gateway.example/wolkvox// ", "https://gateway.example/wolkvox"),
         ("http://[::1]:8099", "http://[::1]:8099"),
         (None, "https://wv0042.wolkvox.com"),
-        ("", "https://wv0042.wolkvox.com"),
     ],
 )
 def test_base_url_takes_the_servers_place(base_url, address):
