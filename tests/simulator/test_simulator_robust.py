@@ -401,3 +401,22 @@ def test_a_forked_child_listens_on_ports_of_its_own():
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     with Simulator() as sim:
         assert json.loads(Caller(sim).control("GET", "/rings").body)["rings"] == {}
+
+
+def test_it_can_be_stopped_while_a_connection_is_about_to_get_its_thread(crashes, monkeypatch):
+    sim = Simulator().start()
+    stopping = threading.Thread(target=sim.stop)
+    start = threading.Thread.start
+
+    def start_late(thread):
+        if thread.name == "wolkvox-simulator":
+            start(stopping)
+            # Long enough for it to fail, if it fails.
+            stopping.join(0.2)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_late)
+    with socket.create_connection(("127.0.0.1", sim.port), timeout=60) as sock:
+        assert to_its_end(sock) == b""
+    stopping.join(60)
+    assert not stopping.is_alive()

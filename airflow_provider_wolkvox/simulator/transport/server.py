@@ -101,8 +101,10 @@ class Server:
         if os.getpid() != self._pid or self._stop.sent:
             return
         self._stop.send()
-        threads = {self._acceptor, *list(self._threads)} - {threading.current_thread()}
         latest = time.monotonic() + _JOIN_SECONDS
+        # First of all, since it starts the others.
+        self._acceptor.join(_JOIN_SECONDS)
+        threads = set(self._threads) - {threading.current_thread()}
         for thread in threads:
             thread.join(max(0.0, latest - time.monotonic()))
         self._listener.close()
