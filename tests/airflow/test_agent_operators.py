@@ -160,7 +160,7 @@ def test_a_transfer_to_a_colleague_dials_no_prefix_and_shows_the_extension(stati
 
 @pytest.mark.parametrize("name", ["schedule recall", "edit recall"])
 def test_a_recall_is_by_the_clock_of_the_connections_zone(station, name):
-    case, sim, server = station(name, timezone="America/Santiago")
+    case, sim, server = station(name, reports_timezone="America/Santiago")
     assert attempt(server, make=case.make).state == "success"
     date = sim.commands[-1].values["rellamada"]
     assert date == f"{case.arguments['at'].astimezone(ZoneInfo('America/Santiago')):%Y%m%d%H%M%S}"
