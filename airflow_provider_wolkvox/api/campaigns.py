@@ -24,6 +24,10 @@ def _took_none(code: str, msg: str) -> bool:
     return code == "404" and msg.lower().startswith("0 records has been added")
 
 
+# It gives a reason for each of up to 10,000 records [doc].
+_OF_AN_UPLOAD = Reading(_took_none, longest=16 * 1024 * 1024)
+
+
 class CampaignMethods(Sender):
     """Changes campaigns.
 
@@ -148,7 +152,7 @@ class CampaignMethods(Sender):
             before_sending,
             before_resending,
             body=_json(rows),
-            reading=Reading(_took_none),
+            reading=_OF_AN_UPLOAD,
         )
         return self._added(answer.data, len(rows), took_none=answer.code == "404")
 

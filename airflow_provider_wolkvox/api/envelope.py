@@ -25,13 +25,21 @@ class Reading:
 
     :param is_answer: whether a 4xx envelope with this code and text is one all the same; default never
     :param bare_list: whether a list without an envelope is one; default False
+    :param longest: how many bytes an answer may have, decompressed; default 64 KB, far more than an envelope without rows
     """
 
     is_answer: Callable[[str, str], bool] = _nothing_else
     bare_list: bool = False
+    longest: int = 64 * 1024
 
 
 USUAL = Reading()
+
+# The vendor's limit for one reply [doc]; anything longer is no answer of wolkvox.
+LONGEST_REPLY = 256 * 1024 * 1024
+# 60,000 rows [doc] of more than a hundred values. What has more would take gigabytes of memory and minutes to parse.
+MOST_ROWS = 1_000_000
+MOST_VALUES = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,8 @@ def read_envelope(
     """
     if not (200 <= status < 300 or 400 <= status < 500):
         raise OutcomeUnknown(api, f"wolkvox's address answered HTTP {status}, which is no answer of the API")
+    if body.count("[") + body.count("{") > MOST_ROWS or body.count(",") > MOST_VALUES:
+        raise OutcomeUnknown(api, f"HTTP {status} came with a body of more values than any answer of wolkvox has")
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):

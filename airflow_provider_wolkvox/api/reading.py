@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -15,7 +16,6 @@ from airflow_provider_wolkvox.api.campaign_records import (
     Dial,
     PreviewCall,
 )
-from airflow_provider_wolkvox.api.envelope import Reading
 from airflow_provider_wolkvox.api.operation_records import (
     ActivityCode,
     AgentEvent,
@@ -205,7 +205,7 @@ class ReadingMethods(Sender):
         :raises ValueError: the campaign's id cannot be right; nothing was sent
         """
         campaign = {} if campaign_id is None else {"campaign_id": arguments.campaign_id(campaign_id)}
-        either = Reading(ROWS.is_answer, bare_list=True)
+        either = replace(ROWS, bare_list=True)
         return [CampaignNow.from_row(row) for row in self._list(REAL_TIME, "campaigns", campaign, reading=either)]
 
     def calls_last_10(self) -> list[ReportedCall]:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from airflow_provider_wolkvox.api import arguments
-from airflow_provider_wolkvox.api.envelope import USUAL, Envelope, Reading
+from airflow_provider_wolkvox.api.envelope import LONGEST_REPLY, USUAL, Envelope, Reading
 from airflow_provider_wolkvox.api.errors import NotSent, TokenBusy
 from airflow_provider_wolkvox.api.transport import Transport
 from airflow_provider_wolkvox.api.values import Row, is_sum, rows_of
@@ -34,7 +34,7 @@ def _holds_no_rows(code: str, msg: str) -> bool:
     return code == "404" and msg.lower().startswith("validate dates")
 
 
-ROWS = Reading(is_answer=_holds_no_rows)
+ROWS = Reading(is_answer=_holds_no_rows, longest=LONGEST_REPLY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ import ssl
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -38,7 +39,6 @@ from urllib.parse import urlencode
 
 import requests
 import requests.adapters
-import urllib3.exceptions
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager
@@ -54,9 +54,6 @@ USER_AGENT = f"airflow-provider-wolkvox/{__version__}"
 # A server that is just closing an idle connection looks like a call that was lost: the request
 # goes out, a reset comes back. Under a second of idleness that does not happen in practice.
 GREATEST_IDLE = 1.0
-
-# The vendor's limit for one reply [doc]; anything longer is no answer of wolkvox.
-LONGEST_REPLY = 256 * 1024 * 1024
 
 STOPPED = "it was told to stop"
 
@@ -88,7 +85,11 @@ class _Stopped(Exception):
 
 
 class _TooLong(Exception):
-    """The reply is longer than wolkvox's limit."""
+    """The reply is longer than the API's limit."""
+
+    def __init__(self, longest: int) -> None:
+        super().__init__(longest)
+        self.longest = longest
 
 
 class _MarkingConnection(HTTPConnection):
@@ -265,7 +266,7 @@ class Transport:
         # A truthy `auth` keeps requests from looking into .netrc; there is nothing to add here.
         self._session.auth = _without_auth
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.headers["User-Agent"] = USER_AGENT
+        self._session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "gzip, deflate"})
         adapter = _Adapter(self)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
@@ -300,7 +301,13 @@ class Transport:
         """
         with self._alone(api):
             status, answer = self._round_trip(
-                method, f"{self._address}/api/v2/{file}?api={api}", api, parameters, before_sending, body
+                method,
+                f"{self._address}/api/v2/{file}?api={api}",
+                api,
+                parameters,
+                before_sending,
+                body,
+                reading.longest,
             )
             try:
                 return read_envelope(api, status, answer, lambda text: self.presentable(text, *secrets), reading)
@@ -355,6 +362,7 @@ class Transport:
         parameters: Mapping[str, str],
         before_sending: Callable[[], None],
         body: bytes | None,
+        longest: int,
     ) -> tuple[int, str]:
         if self.stopped:
             raise NotSent(api, STOPPED)
@@ -374,7 +382,7 @@ class Transport:
             # The connection bounds every wait by itself; `timeout` only replaces "for ever".
             adapter = self._session.get_adapter(url)
             with adapter.send(request, timeout=self._total_timeout, **settings) as response:
-                answer = text_of(_pieces(response))
+                answer = text_of(_pieces(response, longest))
             self.idle_since = time.monotonic()
         except Exception as error:
             veto, exchange.vetoed_by = exchange.vetoed_by, None
@@ -400,7 +408,7 @@ class Transport:
                 case _Stopped():
                     return STOPPED
                 case _TooLong():
-                    return f"the answer is longer than {LONGEST_REPLY >> 20} MB"
+                    return f"the answer is longer than {link.longest >> 10:,} KB"
                 case ssl.SSLCertVerificationError():
                     return f"the server's certificate was refused ({link.verify_message})"
                 case socket.gaierror():
@@ -415,7 +423,7 @@ class Transport:
                     return "the answer broke off"
                 case http.client.HTTPException():
                     return "the answer was not HTTP"
-                case urllib3.exceptions.DecodeError():
+                case zlib.error():
                     return "the answer could not be decompressed"
                 case requests.exceptions.InvalidProxyURL():
                     return "the proxy from the environment cannot be used (SOCKS is not supported)"
@@ -467,13 +475,38 @@ def _require_open(sock: Any) -> None:
                 raise ConnectionResetError(errno.ECONNRESET, "closed by the server")
 
 
-def _pieces(response: requests.Response) -> Iterator[bytes]:
-    length = 0
-    for piece in response.iter_content(64 * 1024):
-        length += len(piece)
-        if length > LONGEST_REPLY:
-            raise _TooLong
+def _pieces(response: requests.Response, longest: int) -> Iterator[bytes]:
+    """Yield an answer's body, decompressed, and no more of it than an answer may have.
+
+    Not by the libraries, which inflate whatever is there, several times over if the answer says so [urllib3 2.5].
+    """
+    pieces = response.raw.stream(64 * 1024, decode_content=False)
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("identity", ""):
+        if encoding not in _WINDOWS:
+            raise zlib.error("an encoding that was not asked for")
+        pieces = _inflated(pieces, _WINDOWS[encoding])
+    left = longest
+    for piece in pieces:
+        left -= len(piece)
+        if left < 0:
+            raise _TooLong(longest)
         yield piece
+
+
+# What `zlib` takes for a gzip or zlib header.
+_WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+
+
+def _inflated(pieces: Iterable[bytes], window: int) -> Iterator[bytes]:
+    inflater = zlib.decompressobj(window)
+    for piece in pieces:
+        while piece:
+            yield inflater.decompress(piece, 64 * 1024)
+            piece = inflater.unconsumed_tail
+    yield inflater.flush()
+    if not inflater.eof:
+        raise zlib.error("broken off")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

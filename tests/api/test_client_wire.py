@@ -7,6 +7,7 @@ import itertools
 import socket
 import ssl
 import threading
+import tracemalloc
 
 import pytest
 from client_testing import AGENT, ONCE, PHONE, QUICK, TOKEN, failure_of, lost_after_sending
@@ -328,20 +329,64 @@ def test_a_slow_answer_that_ends_in_time_is_accepted(connect):
 
 
 @pytest.mark.parametrize("coding", ["identity", "gzip"])
-def test_a_reply_beyond_wolkvoxs_limit_is_unknown(coding, connect, monkeypatch):
-    monkeypatch.setattr(transport, "LONGEST_REPLY", 1 << 20)
-    body = envelope(data=["x" * (2 << 20)])
+def test_a_reply_beyond_the_limit_of_an_agents_call_is_unknown(coding, connect):
+    body = envelope(data=["x" * (1 << 20)])
     if coding == "gzip":
         body = gzip.compress(body)
-        assert len(body) < 1 << 20
+        assert len(body) < 1 << 16
     with RawServer(always(answer(body, "200 OK", f"Content-Encoding: {coding}"))) as server:
         client = connect(server)
-        with pytest.raises(OutcomeUnknown, match="longer than 1 MB"):
+        with pytest.raises(OutcomeUnknown, match="longer than 64 KB"):
             client.aux_call(AGENT, PHONE)
         with pytest.raises(OutcomeUnknown):
             client.aux_call(AGENT, PHONE)
         # What was left unread of the first reply is on no connection that is used again.
         assert server.connections == 2
+
+
+def peak_memory(read) -> int:
+    tracemalloc.start()
+    try:
+        read()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+MB = 1 << 20
+BOMBS = {
+    "lists": b'{"code": "200", "error": null, "data": [' + b"[]," * (20 * MB) + b"[]]}",
+    "numbers": b'{"code": "200", "error": null, "data": [' + b"1," * (20 * MB) + b"1]}",
+    "depth": b'{"code": "200", "error": null, "data": ' + b"[" * (20 * MB),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_no_answer_takes_much_more_memory_than_its_api_s_answers_may(bomb, coding, connect):
+    body = BOMBS[bomb] if coding == "identity" else gzip.compress(BOMBS[bomb], 1)
+    with RawServer(always(answer(body, "200 OK", f"Content-Encoding: {coding}"))) as server:
+        client = connect(server, total_timeout=3600)
+
+        def call() -> None:
+            with pytest.raises(OutcomeUnknown, match="longer than 64 KB"):
+                client.aux_call(AGENT, PHONE)
+
+        def report() -> None:
+            with pytest.raises(OutcomeUnknown, match="more values than any answer"):
+                client.real_time_agents()
+
+        assert peak_memory(call) < 4 * MB
+        # Its text, once while it is read and once more when it is joined.
+        assert peak_memory(report) < 3 * len(BOMBS[bomb])
+
+
+@pytest.mark.parametrize("coding", ["gzip, gzip", "gzip, deflate", "br", "zstd", "compress"])
+def test_an_encoding_that_was_not_asked_for_is_not_decoded(coding, connect):
+    body = gzip.compress(gzip.compress(envelope(data={"conn_id": CONN_ID})))
+    bomb = RawServer(always(answer(body, "200 OK", f"Content-Encoding: {coding}")))
+    with bomb as server, pytest.raises(OutcomeUnknown, match="could not be decompressed"):
+        connect(server).aux_call(AGENT, PHONE)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
