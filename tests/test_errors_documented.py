@@ -29,6 +29,8 @@ NO_MESSAGES = {
     "SOCKS proxies are not supported": "told in other words by `Transport._reason`",
     "timed out": "told in other words by `Transport._reason`",
     "name resolution timed out": "told in other words by `Transport._reason`",
+    "an encoding that was not asked for": "told in other words by `Transport._reason`",
+    "broken off": "told in other words by `Transport._reason`",
     "closed by the server": "told in other words by `Transport._reason`",
     "a time without zone": "told as 'not an entry of the ledger'",
     "unreachable: the loop ends by returning or raising": "no code comes there",

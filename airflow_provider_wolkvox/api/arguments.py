@@ -21,7 +21,6 @@ LONGEST_WAIT = 86_400
 # `str.isdigit` would let other scripts' digits through, which no telephone switch dials.
 _DIGITS = re.compile(r"[0-9]+")
 _SHORT_SECRET = 3
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 # RFC 9110 section 5.5: visible ASCII is what a header value may hold everywhere; inner blanks
 # would be legal, but no token has them and a pasted line break or blank is always a mistake.
 _TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -331,7 +330,7 @@ def without_numbers(text: str) -> str:
 
     :param text: such as the server's reason why it took no record
     """
-    return mask_numbers(text, FEWEST_DIGITS)
+    return mask_numbers(text[:3_000], FEWEST_DIGITS)
 
 
 def presentable(text: str, *secrets: str) -> str:
@@ -340,7 +339,8 @@ def presentable(text: str, *secrets: str) -> str:
     :param text: what the server wrote; the line keeps 300 characters, and masks whatever has seven digits or more
     :param *secrets: texts to replace by `***`, in upper or lower case; digits by what `masked` shows of them
     """
-    line = _CONTROL.sub(" ", text).strip()
+    # Much longer than what is kept, since masking makes it shorter.
+    line = "".join(each if each.isprintable() else " " for each in text[:3_000]).strip()
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         shown = masked(secret) if _DIGITS.fullmatch(secret) else "***"
         # A short one, such as a customer's id "1", must not make every word illegible that holds it.

@@ -48,13 +48,13 @@ class Dial:
     def from_row(cls, row: Row, zone: tzinfo) -> Self:
         """Make the record from a `row` of `campaign_3`, written by the clock of `zone`."""
         return cls(
-            campaign_id=values.text(row, *CAMPAIGN_ID),
+            campaign_id=values.digits(row, *CAMPAIGN_ID),
             customer_id=values.text(row, "customer_id"),
             customer_name=values.text(row, "customer_name"),
             at=values.moment(row, "date", zone),
             phone=values.phone(row),
             result=values.result(row, "result"),
-            conn_id=values.text(row, "conn_id"),
+            conn_id=values.conn_id(row),
             options=tuple(values.text(row, option) for option in OPTIONS),
         )
 
@@ -107,8 +107,8 @@ class PreviewCall:
     def from_row(cls, row: Row, zone: tzinfo) -> Self:
         """Make the record from a `row` of `campaign_5`, written by the clock of `zone`."""
         return cls(
-            agent_id=values.text(row, "agent_id"),
-            conn_id=values.text(row, "conn_id"),
+            agent_id=values.digits(row, "agent_id"),
+            conn_id=values.conn_id(row),
             phone=values.phone(row),
             result=values.result(row, "call_result", "result"),
             at=values.moment(row, "date", zone),
@@ -161,15 +161,15 @@ class CampaignRecord:
             customer_id=values.text(row, "customer_id"),
             customer_name=values.text(row, "customer_name"),
             phones=tuple(number for number in numbers if number),
-            agent_id=values.text(row, "agent_id"),
-            conn_id=values.text(row, "conn_id"),
+            agent_id=values.digits(row, "agent_id"),
+            conn_id=values.conn_id(row),
             result=values.result(row, "result"),
             cod_act=values.text(row, "cod_act"),
             at=values.moment(row, "date", zone),
             calls=values.count(row, "calls"),
             recall=values.text(row, "recall"),
             comments=values.text(row, "comments"),
-            campaign_id=values.text(row, *CAMPAIGN_ID) or campaign_id,
+            campaign_id=values.digits(row, *CAMPAIGN_ID) or campaign_id,
         )
 
 
@@ -217,7 +217,7 @@ class CampaignNow:
         title = values.text(row, "campaign", "campaign_name")
         parts = _CAMPAIGN_NOW.fullmatch(title)
         return cls(
-            campaign_id=parts["id"] if parts else values.text(row, *CAMPAIGN_ID),
+            campaign_id=parts["id"] if parts else values.digits(row, *CAMPAIGN_ID),
             name=parts["name"] if parts else title,
             status=values.text(row, "status", "campaign_status"),
             records=values.count(row, "records"),
@@ -247,7 +247,7 @@ class CampaignInfo:
     def from_row(cls, row: Row) -> Self:
         """Make the record from a `row` of `campaigns`. GUESS: by whichever of several keys it has."""
         return cls(
-            campaign_id=values.text(row, *CAMPAIGN_ID, "id"),
+            campaign_id=values.digits(row, *CAMPAIGN_ID, "id"),
             name=values.text(row, "campaign_name", "name", "campaign"),
             status=values.text(row, "status", "campaign_status"),
         )

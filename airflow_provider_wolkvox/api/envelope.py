@@ -25,7 +25,7 @@ class Reading:
 
     :param is_answer: whether a 4xx envelope with this code and text is one all the same; default never
     :param bare_list: whether a list without an envelope is one; default False
-    :param longest: how many bytes an answer may have, decompressed; default 64 KB, far more than an envelope without rows
+    :param longest: how many bytes an answer may have, decompressed; default 64 KB, far more than one without rows
     """
 
     is_answer: Callable[[str, str], bool] = _nothing_else

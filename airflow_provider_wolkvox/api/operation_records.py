@@ -41,14 +41,14 @@ class AgentEvent:
     def from_row(cls, row: Row, zone: tzinfo) -> Self:
         """Make the record from a `row` of `agent_14`, written by the clock of `zone`."""
         return cls(
-            agent_id=values.text(row, "agent_id"),
+            agent_id=values.digits(row, "agent_id"),
             status=values.text(row, "agent_status"),
             since=values.moment(row, "date_ini", zone),
             until=values.moment(row, "date_end", zone),
-            conn_id=values.text(row, "conn_id"),
+            conn_id=values.conn_id(row),
             type_interaction=values.word(row, "type_interaction"),
             phone=values.phone(row),
-            campaign_id=values.text(row, *CAMPAIGN_ID),
+            campaign_id=values.digits(row, *CAMPAIGN_ID),
         )
 
 
@@ -71,7 +71,7 @@ class AgentNow:
     def from_row(cls, row: Row) -> Self:
         """Make the record from a `row` of the real-time `agents`."""
         return cls(
-            agent_id=values.text(row, "agent_id"),
+            agent_id=values.digits(row, "agent_id"),
             name=values.text(row, "agent_name"),
             status=values.text(row, "agent_status"),
             seconds=values.length(row, "time_state_now"),
@@ -95,7 +95,7 @@ class AgentInfo:
     def from_row(cls, row: Row) -> Self:
         """Make the record from a `row` of `agents`. GUESS: by whichever of several keys it has."""
         return cls(
-            agent_id=values.text(row, "agent_id", "id"),
+            agent_id=values.digits(row, "agent_id", "id"),
             name=values.text(row, "agent_name", "name"),
             status=values.text(row, "agent_status", "status"),
         )

@@ -6,6 +6,7 @@ text, or None where the field is no text.
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -14,6 +15,8 @@ from zoneinfo import ZoneInfo
 
 from airflow_provider_wolkvox.api import values
 from airflow_provider_wolkvox.api.values import CAMPAIGN_ID, Row
+
+log = logging.getLogger(__name__)
 
 # GUESS for all reports but campaign_3, of which the vendor says "always GMT-5": what other reports
 # answered fits GMT-5 too. The client's `timezone` is for operations where it does not.
@@ -42,13 +45,14 @@ class AgentCall:
         :param agent_id: the extension that was asked for: the answer names none [doc]
         :param accepted_at: as for `AgentCall`
         """
-        conn_id = values.first_row(data).get("conn_id")
-        known = isinstance(conn_id, (str, int)) and not isinstance(conn_id, bool)
-        return cls(
-            conn_id=str(conn_id).strip() if known else "",
-            agent_id=agent_id,
-            accepted_at=accepted_at,
-        )
+        row = values.first_row(data)
+        conn_id = values.conn_id(row)
+        if not conn_id and row.get("conn_id"):
+            log.warning(
+                "wolkvox accepted the request, but what it gave for a conn_id cannot be one: it is not kept, and the "
+                "call cannot be followed in the reports by its id."
+            )
+        return cls(conn_id=conn_id, agent_id=agent_id, accepted_at=accepted_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ class TokenInfo:
         """Make the record from an envelope's `data`."""
         row = values.first_row(data)
         return cls(
-            description=str(row.get("description") or ""),
+            description=values.text(row, "description"),
             token_limit=values.count(row, "token_limit"),
             token_use_today=values.count(row, "token_use_today"),
             all_token_today=values.count(row, "all_token_today"),
@@ -130,11 +134,12 @@ class ReportedCall:
         :param row: as JSON gave it
         :param zone: the zone by whose clock the report is written; default GMT-5
         """
-        conn_id = values.text(row, "conn_id")
+        conn_id = values.conn_id(row)
         return cls(
             report=report,
             conn_id=conn_id,
-            agent_id=values.text(row, "agent_id") or conn_id.partition(".")[0],
+            agent_id=values.digits(row, "agent_id")
+            or values.digits({"agent_id": conn_id.partition(".")[0]}, "agent_id"),
             phone=values.phone(row, "telephone"),
             at=values.moment(row, "date", zone) or values.moment(row, "date_ini", zone),
             type_interaction=values.word(row, "type_interaction"),
@@ -178,8 +183,8 @@ class ConnectedCall:
     def from_row(cls, row: Row, zone: tzinfo) -> Self:
         """Make the record from a `row` of `cdr_1`, written by the clock of `zone`."""
         return cls(
-            conn_id=values.text(row, "conn_id"),
-            agent_id=values.text(row, "agent_id"),
+            conn_id=values.conn_id(row),
+            agent_id=values.digits(row, "agent_id"),
             phone=values.phone(row),
             at=values.moment(row, "date", zone),
             seconds=values.length(row, "time_seg"),
@@ -188,7 +193,7 @@ class ConnectedCall:
             type_interaction=values.word(row, "type_interaction"),
             customer_id=values.text(row, "customer_id"),
             hang_up=values.word(row, "hang_up"),
-            campaign_id=values.text(row, *CAMPAIGN_ID),
+            campaign_id=values.digits(row, *CAMPAIGN_ID),
             skill_id=values.text(row, "skill_id"),
         )
 
@@ -222,15 +227,15 @@ class UnconnectedCall:
     def from_row(cls, row: Row, zone: tzinfo) -> Self:
         """Make the record from a `row` of `cdr_5`, written by the clock of `zone`."""
         return cls(
-            conn_id=values.text(row, "conn_id"),
-            agent_id=values.text(row, "agent_id"),
+            conn_id=values.conn_id(row),
+            agent_id=values.digits(row, "agent_id"),
             phone=values.phone(row),
             at=values.moment(row, "date", zone),
             ring_seconds=values.length(row, "ring_time"),
             result=values.result(row, "result"),
             type_interaction=values.word(row, "type_interaction"),
             customer_id=values.text(row, "customer_id"),
-            campaign_id=values.text(row, *CAMPAIGN_ID),
+            campaign_id=values.digits(row, *CAMPAIGN_ID),
         )
 
 
@@ -259,11 +264,11 @@ class DispositionCall:
     def from_row(cls, row: Row, zone: tzinfo) -> Self:
         """Make the record from a `row` of `act_3`, written by the clock of `zone`."""
         return cls(
-            conn_id=values.text(row, "conn_id"),
-            agent_id=values.text(row, "agent_id"),
+            conn_id=values.conn_id(row),
+            agent_id=values.digits(row, "agent_id"),
             phone=values.phone(row),
             cod_act=values.text(row, "cod_act"),
             at=values.moment(row, "date", zone),
             seconds=values.length(row, "time", "time_seg"),
-            campaign_id=values.text(row, *CAMPAIGN_ID),
+            campaign_id=values.digits(row, *CAMPAIGN_ID),
         )

@@ -11,7 +11,7 @@ import re
 from datetime import date, datetime, tzinfo
 from typing import Any
 
-from airflow_provider_wolkvox.phone import PhoneNumber
+from airflow_provider_wolkvox.phone import MOST_DIGITS, PhoneNumber
 
 Row = dict[str, Any]
 
@@ -25,10 +25,30 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d(?= |$)", re.ASCII)
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d)", re.ASCII)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _GAPS = re.compile("[ _]+")
+_DIGITS = re.compile("[0-9]+")
+# `10001.0101.1795369706.10001` [doc sample].
+_CONN_ID = re.compile(r"[0-9A-Za-z._-]{1,64}")
+# Longer than any field that a person fills in; what a server makes longer would fill logs and stores.
+_LONGEST = 1_000
 
 # GUESS: how a yes and a no of a disposition's flags are written is documented nowhere.
 _YES = frozenset({"1", "yes", "y", "si", "sí", "s", "true", "on"})
 _NO = frozenset({"0", "no", "n", "false", "off"})
+
+
+def cleaned(text: str) -> str:
+    """Return a server's text as one line that is safe to show and to keep.
+
+    Without control characters, which forge lines of a log or reach a terminal, and without the invisible ones that turn
+    the direction of writing; no longer than 1,000 characters.
+
+    :param text: what the server wrote
+    """
+    text = text[:_LONGEST]
+    if not text.isprintable():
+        # Blanks of other kinds, the no-break one above all, are blanks.
+        text = "".join(each if each.isprintable() else " " if each.isspace() else "" for each in text)
+    return text.strip()
 
 
 def rows_of(data: Any) -> list[Row]:
@@ -63,10 +83,33 @@ def text(row: Row, *keys: str) -> str:
     """
     for key in keys:
         value = row.get(key)
-        found = "" if value is None else str(value).strip()
+        # Neither a list nor an object is a text.
+        found = cleaned(str(value)) if isinstance(value, str | int | float) else ""
         if found and found != "-":
             return found
     return ""
+
+
+def digits(row: Row, *keys: str) -> str:
+    """Return an id of digits, such as an agent's or a campaign's; empty for anything else, which is no such id.
+
+    Its parameters are as for `text`.
+    """
+    found = text(row, *keys)
+    return found if len(found) <= MOST_DIGITS and _DIGITS.fullmatch(found) else ""
+
+
+def conn_id(row: Row) -> str:
+    """Return wolkvox's id of a call; empty for anything that cannot be one.
+
+    GUESS: ids consist of at most 64 ASCII letters, digits, dots, dashes and underscores, as the vendor's sample does.
+
+    :param row: as for `text`
+    """
+    value = row.get("conn_id")
+    # As it stands: what is left of an id once something was taken out of it is another one.
+    found = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return found if found != "-" and _CONN_ID.fullmatch(found) else ""
 
 
 def word(row: Row, *keys: str) -> str:

@@ -22,7 +22,21 @@ def print_rows(rows: list[dict[str, Any]], output: str, *, nothing: str) -> None
     if not rows and output == "table":
         print(nothing)
         return
-    AirflowConsole().print_as(rows, output=output)
+    AirflowConsole().print_as(
+        [{name: _shown(value, output) for name, value in row.items()} for row in rows], output=output
+    )
+
+
+def _shown(value: Any, output: str) -> Any:
+    """Return a value that neither the terminal nor the table takes for a command: others' words are among them."""
+    from rich.markup import escape
+
+    from airflow_provider_wolkvox.api.values import cleaned
+
+    if not isinstance(value, str):
+        return value
+    text = "\n".join(map(cleaned, value.splitlines()))
+    return escape(text) if output in ("table", "plain") else text
 
 
 def logs_to_stderr() -> AbstractContextManager[Any]:

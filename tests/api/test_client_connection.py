@@ -137,7 +137,7 @@ def test_the_late_answer_of_one_call_is_never_taken_for_the_nexts(start, connect
             peer.send(accepted("the first call's"))
             peer.hang()
         else:
-            peer.send(accepted("the second call's"))
+            peer.send(accepted("second"))
 
     def attempt(seconds: float) -> WolkvoxError:
         with RawServer(serve) as server:
@@ -146,7 +146,7 @@ def test_the_late_answer_of_one_call_is_never_taken_for_the_nexts(start, connect
             failure = failure_of(lambda: client.aux_call(AGENT, "573001111111"))
             if type(failure) is OutcomeUnknown and server.wait_for_requests(1):
                 client._transport._total_timeout = 60.0
-                assert client.aux_call(AGENT, "573002222222").conn_id == "the second call's"
+                assert client.aux_call(AGENT, "573002222222").conn_id == "second"
             return failure
 
     lost_after_sending(attempt)
@@ -504,7 +504,7 @@ def test_after_an_interruption_the_next_call_gets_its_own_answer(part, connect, 
     def serve(peer: Peer) -> None:
         peer.request()
         if peer.number > 1:
-            peer.send(accepted("the second call's"))
+            peer.send(accepted("second"))
             next_call.set()
             peer.hang()
             return
@@ -517,7 +517,7 @@ def test_after_an_interruption_the_next_call_gets_its_own_answer(part, connect, 
         client = connect(server)
         with pytest.raises(Interrupted):
             client.aux_call(AGENT, PHONE)
-        assert client.aux_call(AGENT, PHONE).conn_id == "the second call's"
+        assert client.aux_call(AGENT, PHONE).conn_id == "second"
         assert (server.connections, len(server.requests)) == (2, 2)
 
 

@@ -105,7 +105,7 @@ ACCEPTED = {
     "a byte order mark": (200, b"\xef\xbb\xbf" + envelope()),
     "a latin-1 name": (200, envelope(data={"agent_name": "PENA"}).replace(b"PENA", b"PE\xd1A")),
     "a nul": (200, envelope(data={"agent_name": "\0"})),
-    "large": (200, envelope(data=[{"row": "x" * 100}] * 20_000)),
+    "large": (200, envelope(data=[{"row": "x" * 100}] * 400)),
     "unknown keys": (200, envelope(records=[], warning="none")),
 }
 

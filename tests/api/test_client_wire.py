@@ -292,8 +292,8 @@ SLOW = {
     "stalled body": lambda peer: (peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n{"), peer.hang()),
     "100 Continue without end": lambda peer: peer.drip(b"HTTP/1.1 100 Continue\r\n\r\n" * 99, interval=0.005),
     "a large body, slowly": lambda peer: (
-        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n"),
-        [peer.drip(b" " * 1, 0.02) or peer.send(b" " * 20_000) for _ in range(40)],
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n"),
+        [peer.drip(b" " * 1, 0.02) or peer.send(b" " * 1_400) for _ in range(40)],
     ),
 }
 
