@@ -15,6 +15,7 @@ No message repeats a value: with swapped arguments it would be a customer's numb
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import cache
@@ -222,8 +223,12 @@ def status(value: Any, name: str) -> None:
     arguments.status(value)
 
 
+# What file systems take at most, and object stores far less.
+_LONGEST_PATH = 4_096
+
+
 def path(value: Any, name: str) -> None:
-    """Require a path, which is not empty.
+    """Require a path that does not leave its folder: what fills a template's gaps may come from anywhere.
 
     :param value: the argument's value
     :param name: the argument's name
@@ -233,6 +238,11 @@ def path(value: Any, name: str) -> None:
         raise ValueError(f"{name} must be a path, not {_kind(value)}")
     if not str(value).strip():
         raise ValueError(f"{name} is empty")
+    text = str(value)
+    if ".." in re.split(r"[/\\\\]", text) or not text.isprintable() or len(text) > _LONGEST_PATH:
+        raise ValueError(
+            f"{name} must be a path of at most {_LONGEST_PATH} characters, without '..' and without control characters"
+        )
 
 
 def rows(value: Any, name: str) -> None:

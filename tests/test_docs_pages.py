@@ -165,6 +165,7 @@ NO_REFERENCE = {
     "batch_report",
     "lineage",
     "compat",
+    "files",
     "mapping",
     "task",
     "validation",

@@ -17,6 +17,7 @@ from airflow_provider_wolkvox.assets import own_assets, server_uri, tell
 from airflow_provider_wolkvox.batch import Agent, Batch, Call, Flag, Limits, Made, Outcome, PutOff, Stop, in_words
 from airflow_provider_wolkvox.calling.lateness import instant
 from airflow_provider_wolkvox.compat import describe, is_test_run, lock_supervisor, was_cleared
+from airflow_provider_wolkvox.files import require_writable, write
 from airflow_provider_wolkvox.ledger import BatchLedger, State, may_have_forgotten
 from airflow_provider_wolkvox.operators.calling import CallingOperator
 from airflow_provider_wolkvox.operators.once import can_pause, pause_until, why_too_late
@@ -142,6 +143,9 @@ class AuxCallBatchOperator(CallingOperator):
         with self.hook.failing(repeatable=False):
             self.validate_rendered()
             calls, skipped = self._checked(datetime.now(UTC))
+            for name in ("results_path", "report_path"):
+                if getattr(self, name):
+                    require_writable(getattr(self, name), name)
             # A connection that cannot be right is no call's fault.
             self.hook.get_conn()
             assets = own_assets(self.outlets, f"{server_uri(self.hook.connection.host)}/batches/")
@@ -315,11 +319,11 @@ class AuxCallBatchOperator(CallingOperator):
                     "so another one may have called those who are left."
                 )
         if self.report_path:
-            _write(self.report_path, [_report_of(self.report_path, self.task_id, results, summary)])
+            write(self.report_path, [_report_of(self.report_path, self.task_id, results, summary)])
             self.log.info("A report stands in %s.", self.report_path)
         if not self.results_path:
             return results
-        _write(self.results_path, (json.dumps(each) + "\n" for each in results))
+        write(self.results_path, (json.dumps(each) + "\n" for each in results))
         return self.results_path
 
     def _pause_if_it_helps(self, batch: Batch, world: _World) -> None:
@@ -571,12 +575,3 @@ def _report_of(path: str, title: str, results: Sequence[Mapping[str, Any]], summ
 
     write = batch_report.html if path.lower().endswith((".html", ".htm")) else batch_report.markdown
     return write(title, results, summary)
-
-
-def _write(path: str, lines: Iterable[str]) -> None:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-    target = ObjectStoragePath(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("w", encoding="utf-8") as file:  # type: ignore[no-untyped-call]
-        file.writelines(lines)

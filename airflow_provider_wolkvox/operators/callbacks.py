@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wolkvox.calling.lateness import instant
+from airflow_provider_wolkvox.files import require_writable, write
 from airflow_provider_wolkvox.hooks.wolkvox import UsesHook
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane
 from airflow_provider_wolkvox.operators.once import due
@@ -104,6 +105,8 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
         self.begin(context)
         with self.hook.failing(repeatable=True):
             self.validate_rendered()
+            if self.plan_path:
+                require_writable(self.plan_path, "plan_path")
             plan = self._plan(datetime.now(UTC), context)
         counts = {reason.value: count for reason, count in plan.counts.items()}
         self.chosen = len(plan.callbacks)
@@ -149,13 +152,8 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
         )
 
     def _write(self, plan: Plan) -> None:
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-        path = ObjectStoragePath(self.plan_path or "")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8") as file:  # type: ignore[no-untyped-call]
-            for line in _lines(plan):
-                file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+        lines = (json.dumps(line, ensure_ascii=False, default=str) + "\n" for line in _lines(plan))
+        write(self.plan_path, lines)
         self.log.info("The whole plan stands in %s.", self.plan_path)
 
 
