@@ -21,17 +21,7 @@ def require_writable(path: Any, name: str) -> None:
     :raises ValueError: it cannot be written: a folder, a scheme that is unknown or only read, a driver that is missing
     """
     try:
-        target = _target(path)
-        if target.is_dir():
-            raise IsADirectoryError
-        is_new = not target.exists()
-        if _is_local(target):
-            os.close(_opened(target, os.O_APPEND))
-        elif is_new:
-            with target.open("wb"):
-                pass
-        if is_new:
-            target.unlink()
+        _try(_target(path))
     except Exception as failure:  # drivers raise what they like
         raise ValueError(
             f"{name} cannot be written ({type(failure).__name__}). Nothing was done yet: give a file on a path that "
@@ -52,6 +42,19 @@ def write(path: Any, lines: Iterable[str]) -> None:
     else:
         with target.open("w", encoding="utf-8") as file:
             file.writelines(lines)
+
+
+def _try(target: Any) -> None:
+    if target.is_dir():
+        raise IsADirectoryError
+    is_new = not target.exists()
+    if _is_local(target):
+        os.close(_opened(target, os.O_APPEND))
+    elif is_new:
+        with target.open("wb"):
+            pass
+    if is_new:
+        target.unlink()
 
 
 def _target(path: Any) -> Any:
