@@ -10,7 +10,7 @@ from airflow_provider_wolkvox.simulator.simulator import Simulator
 from airflow_provider_wolkvox.simulator.state.calls import CallError, CallRecord, CallResult
 from airflow_provider_wolkvox.simulator.state.campaigns import Campaign, CampaignError, Counters
 from airflow_provider_wolkvox.simulator.state.clock import CatchingUpClock
-from airflow_provider_wolkvox.simulator.state.directory import ActivityCode, Directory, DoNotCall, LastContact
+from airflow_provider_wolkvox.simulator.state.directory import ActivityCode, Directory, DoNotCall, LastContact, Skill
 from airflow_provider_wolkvox.simulator.state.faults import Fault, FaultError, FaultKind
 from airflow_provider_wolkvox.simulator.state.operation import Agent, Call, Token, TokenStats
 from airflow_provider_wolkvox.simulator.state.predictive import Dial, Record
@@ -45,6 +45,7 @@ __all__ = [
     "ReportError",
     "ReportPolicy",
     "Simulator",
+    "Skill",
     "Station",
     "Token",
     "TokenStats",

@@ -11,9 +11,11 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from datetime import datetime
 
 from airflow_provider_wolkvox.simulator.simulator import Simulator
 from airflow_provider_wolkvox.simulator.state.clock import CatchingUpClock
+from airflow_provider_wolkvox.simulator.state.directory import Directory, DoNotCall, LastContact
 from airflow_provider_wolkvox.simulator.state.faults import LONGEST_WAIT
 from airflow_provider_wolkvox.simulator.state.operation import DEFAULT_AGENTS, LICENCES, REQUESTS_PER_LICENCE
 
@@ -38,6 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             tokens=given.token,
             agents=given.agent or DEFAULT_AGENTS,
             daily_quota=given.quota,
+            directory=Directory(
+                do_not_call=tuple(DoNotCall(phone) for phone in given.do_not_call),
+                law2300=tuple(LastContact(phone, f"{datetime.now():%Y-%m-%d %H:%M:%S}") for phone in given.law2300),
+            ),
             latency=given.latency,
             # A campaign of the past hour is over within seconds, and what is tried afterwards is of now.
             clock=CatchingUpClock(behind=_HOUR) if given.campaign else time.time,
@@ -91,6 +97,20 @@ def _arguments() -> argparse.ArgumentParser:
         type=_campaign_id,
         default=[],
         help=f"id of a campaign that has dialled {_CUSTOMERS} customers within the past hour; repeatable",
+    )
+    parser.add_argument(
+        "--do-not-call",
+        action="append",
+        default=[],
+        metavar="PHONE",
+        help="a phone on the do-not-call list; repeatable",
+    )
+    parser.add_argument(
+        "--law2300",
+        action="append",
+        default=[],
+        metavar="PHONE",
+        help="a phone that Colombia's Law 2300 has blocked for today; repeatable",
     )
     parser.add_argument("--verbose", action="store_true", help="one line per request on stderr")
     return parser

@@ -21,6 +21,7 @@ class Envelope:
     :param msg: the sentence for people, by which errors of one code are told apart
     :param data: what was asked for; `None` where the answer has no such key: on errors and for `hang` (doc)
     :param bare: whether to send the data alone (seen, for real time's campaigns)
+    :param data_key: the key that holds the data, `records` in campaign_15 (doc)
     """
 
     code: int
@@ -28,11 +29,17 @@ class Envelope:
     msg: str
     data: dict[str, Any] | list[Any] | str | None = None
     bare: bool = False
+    data_key: str = "data"
 
     @property
     def refuses(self) -> bool:
         """Whether this says no: any code from 400 up, but for a report that has no rows (seen: a 404)."""
         return self.code >= 400 and self.msg != NO_ROWS.msg
+
+    @property
+    def rows(self) -> int:
+        """How many rows it holds."""
+        return len(self.data) if isinstance(self.data, list) else 0
 
     def with_data(self, data: list[Any]) -> Envelope:
         """Return this envelope with `data` in it."""
@@ -57,7 +64,7 @@ class Envelope:
             "msg": self.msg,
         }
         if self.data is not None:
-            body["data"] = self.data
+            body[self.data_key] = self.data
         return json.dumps(body, indent=4).encode()
 
 
@@ -120,6 +127,11 @@ def campaign_switched(campaign_id: str, state: str) -> Envelope:
     return Envelope(202, None, f"The {campaign_id} campaign_id has been {state} successfully")
 
 
+def campaign_changed(done: str) -> Envelope:
+    """Return what is said of a campaign, or records of it, that were changed (doc: 202). GUESS: the text."""
+    return Envelope(202, None, f"The {done} successfully")
+
+
 def licence_exceeded(number: int, limit: int, left: int) -> Envelope:
     """Return the refusal of records that the licence does not cover (seen, but for its middle: a GUESS)."""
     middle = f"and your licence allows ({limit})."
@@ -171,6 +183,8 @@ class UndocumentedReplies:
     :param nothing_found: to real time, lists and `find_record`, if there is nothing to tell
     :param body_wrong: to `add_record` and `recall_records`, for a body that is not JSON, or does not hold what it
         should, and for a campaign_status that is neither `start` nor `stop`
+    :param customer_unknown: to `codify`, `recall` and `remove_record` of campaigns, if there is no such customer
+    :param nothing_to_delete: to `clear_campaign`, if there is no such record (seen: a 404)
     :param too_many_records: to `add_record`, for more than 10,000 records at once
     :param records_partly_added: to `add_record`, if some records were added and some refused
     """
@@ -196,6 +210,8 @@ class UndocumentedReplies:
     no_recent_calls: Envelope = NO_ROWS
     nothing_found: Envelope = NO_ROWS
     body_wrong: Envelope = PARAMETERS_MISSING
+    customer_unknown: Envelope = Envelope(404, "Not Found", "The customer_id does not exist in the campaign.")
+    nothing_to_delete: Envelope = Envelope(404, "Not Found", "There are no records to delete")
     too_many_records: Envelope = Envelope(400, "BAD REQUEST", "The maximum number of records is 10000")
     records_partly_added: Envelope = Envelope(201, None, "Some records has been added successfully")
 

@@ -88,6 +88,13 @@ def test_verbose_logs_a_line_per_request_with_token_hidden_and_phone_masked():
     assert token not in line
 
 
+def test_whom_not_to_call_can_be_given():
+    with started("--do-not-call", "573001", "--do-not-call", "573002", "--law2300", "573003") as (_, lines):
+        told = asked(f"{lines[0].split()[-1]}/_sim/directory")
+    assert [each["phone_number"] for each in told["do_not_call"]] == ["573001", "573002"]
+    assert [each["phone_number"] for each in told["law2300"]] == ["573003"]
+
+
 def test_a_port_in_use_is_a_clear_error_with_status_1():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

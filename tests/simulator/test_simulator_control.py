@@ -186,6 +186,22 @@ def test_an_encoded_query_is_decoded(sim, caller):
     assert sim.rings == {"57 300&": 1}
 
 
+def test_whom_not_to_call_is_set_and_read_over_http(sim, caller):
+    told = {
+        "do_not_call": [{"phone_number": "573001"}, {"phone_number": "573002", "type": "inbound"}],
+        "law2300": [{"phone_number": "573001", "last_day": "2026-03-01 10:00:00", "nit": "900"}],
+    }
+    got = caller.control("POST", "/directory", told).json
+    assert got == caller.control("GET", "/directory").json
+    assert [each["type"] for each in got["do_not_call"]] == ["outbound", "inbound"]
+    assert got["law2300"][0]["last_channel"] == "voice"
+    # What is not given stays.
+    assert caller.control("POST", "/directory", {"do_not_call": []}).json == {**got, "do_not_call": []}
+    wrong = caller.control("POST", "/directory", {"do_not_call": [{"phone_number": "5", "type": "both"}]})
+    assert wrong.status == 400
+    assert "do_not_call: type must be" in wrong.json["error"]
+
+
 CUSTOMER = {"customer_id": "c0", "tel1": PHONE}
 
 

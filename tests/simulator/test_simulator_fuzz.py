@@ -68,7 +68,19 @@ def asked(sim: Simulator, method: str, target: str, body: bytes = b"", headers: 
 
 def is_well(sim: Simulator) -> bool:
     """Whether it still answers, and all that was taken can be told."""
-    paths = ("rings", "stats", "faults", "agents", "stations", "commands", "recalls", "history", "reports", "campaigns")
+    paths = (
+        "rings",
+        "stats",
+        "faults",
+        "agents",
+        "stations",
+        "commands",
+        "recalls",
+        "history",
+        "reports",
+        "campaigns",
+        "directory",
+    )
     well = all(asked(sim, "GET", f"/_sim/{path}")[0] == 200 for path in paths)
     sim.reset()
     return well
@@ -104,9 +116,13 @@ CONTROL = {
         {},
         *REPORTS,
         *("most_rows", "most_days", "aux_call_type", "hidden_prefix", "totals", "when_over", "zone"),
-        *("bare_campaigns", "logged_out", "status_when_done"),
+        *("bare_campaigns", "logged_out", "status_when_done", "blanks", "seconds_per_row"),
     ),
     "campaigns": described({"campaign_id": "7", "records": [{"customer_id": "1", "tel1": PHONE}]}, *CAMPAIGN),
+    "directory": described({}, "do_not_call", "law2300")
+    | st.lists(described({"phone_number": PHONE, "last_day": ""}, "type", "nit", "last_channel"), max_size=2).map(
+        lambda entries: {"law2300": entries}
+    ),
     "call_results": values | st.dictionaries(texts, described({}, "result", "ring_seconds", "hang_up")),
 }
 

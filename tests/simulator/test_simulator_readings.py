@@ -85,6 +85,8 @@ def test_each_dial_is_in_campaign_3_with_its_customer_and_without_its_agent(call
         "campaign_id": CAMPAIGN,
         "customer_id": "c0",
         "customer_name": "NAME 0",
+        "customer_last_name": "",
+        "id_type": "",
         "date": written(one_dial.begun),
         "telephone": "573000000000",
         "result": "ANSWER",
@@ -121,7 +123,10 @@ def test_the_totals_of_a_campaign_are_by_result_and_by_disposition(sim, caller, 
 def test_a_preview_campaigns_calls_are_in_campaign_5_with_their_agents(sim, caller, clock):
     sim.add_campaign(CAMPAIGN, kind="preview", records=customers(2), call_results="NO-ANSWER", started=True)
     clock.now += 3600
-    found = rows(report(caller, "campaign_5", campaign_id=CAMPAIGN))
+    told = rows(report(caller, "campaign_5", campaign_id=CAMPAIGN))
+    assert [row["type_of_row"] for row in told] == ["PREVIEW", "CALL", "PREVIEW", "CALL", "TOTAL"]
+    assert [row["customer_id"] for row in told] == ["c0", "c0", "c1", "c1", ""]
+    found = [row for row in told if row["type_of_row"] == "CALL"]
     assert [row["agent_id"] for row in found] == ["10001", "10001"]
     assert (found[0]["call_result"], found[0]["time"], found[0]["cod_act"]) == ("NO ANSWER", "00:00:30", "-")
     assert report(caller, "campaign_3", campaign_id=CAMPAIGN).json == EMPTY
@@ -163,17 +168,20 @@ def test_a_window_is_read_in_the_operations_zone(sim, caller, one_dial):
 
 def test_the_calls_of_one_disposition_are_in_act_3(sim, caller, one_dial):
     (row,) = rows(report(caller, "act_3", cod_act="101"))
-    assert row == {
-        "conn_id": one_dial.conn_id,
-        "agent_id": "10001",
-        "agent_name": "AGENT 10001",
-        "telephone": "573000000000",
-        "customer_id": "c0",
-        "cod_act": "101",
-        "date": written(one_dial.begun),
-        "time": "00:00:15",
-        "campaign_id": CAMPAIGN,
-    }
+    assert (
+        row.items()
+        >= {
+            "conn_id": one_dial.conn_id,
+            "agent_id": "10001",
+            "agent_name": "AGENT 10001",
+            "telephone": "573000000000",
+            "customer_id": "c0",
+            "cod_act": "101",
+            "date": written(one_dial.begun),
+            "time": "00:00:15",
+            "campaign_id": CAMPAIGN,
+        }.items()
+    )
     assert report(caller, "act_3", cod_act="102").json == EMPTY
 
 
@@ -262,9 +270,10 @@ def test_real_time_shows_who_is_logged_out_or_leaves_them_out(caller_of, clock):
     names = Directory(agent_names={"10001": "ANA"})
     with Simulator(clock=clock, agents=agents, directory=names) as sim:
         clock.now += 7
-        assert rows(ask(caller_of(sim), "real_time", "agents")) == [
-            {"agent_id": "10001", "agent_name": "ANA", "agent_status": "Logout", "time_state_now": "7"},
-            {"agent_id": "10002", "agent_name": "AGENT 10002", "agent_status": "Talk", "time_state_now": "7"},
+        names = ("agent_id", "agent_name", "agent_status", "time_state_now")
+        assert [[row[name] for name in names] for row in rows(ask(caller_of(sim), "real_time", "agents"))] == [
+            ["10001", "ANA", "Logout", "7"],
+            ["10002", "AGENT 10002", "Talk", "7"],
         ]
         sim.report_policy = ReportPolicy(logged_out="")
         assert [row["agent_id"] for row in rows(ask(caller_of(sim), "real_time", "agents"))] == ["10002"]
@@ -286,17 +295,20 @@ def test_real_time_counts_a_campaign_with_its_name_and_penetration(sim, caller, 
     caller.ask("PUT", f"/api/v2/campaign.php?api=start&campaign_id={CAMPAIGN}", caller.headers())
     clock.now += 3600
     (row,) = rows(ask(caller, "real_time", "campaigns", campaign_id=CAMPAIGN))
-    assert row == {
-        "campaign": "40001 - DUES - Progressive (100.00%)",
-        "status": "started",
-        "records": "3",
-        "clean": "0",
-        "dial": "3",
-        "answer": "2",
-        "no_answer": "1",
-        "hits": "1",
-        "penetration_now": "100.00 %",
-    }
+    assert (
+        row.items()
+        >= {
+            "campaign": "40001 - DUES - Progressive (100.00%)",
+            "status": "started",
+            "records": "3",
+            "clean": "0",
+            "dial": "3",
+            "answer": "2",
+            "no_answer": "1",
+            "hits": "1",
+            "penetration_now": "100.00 %",
+        }.items()
+    )
     sim.report_policy = ReportPolicy(status_when_done="stopped")
     (row,) = rows(ask(caller, "real_time", "campaigns", campaign_id=CAMPAIGN))
     assert row["status"] == "stopped"
@@ -329,25 +341,17 @@ def test_the_lists_tell_names_states_and_flags(sim, caller):
     sim.directory = Directory({"10001": "ANA"}, (ActivityCode("7", "PAID", hit=True),))
     sim.add_campaign(CAMPAIGN, name="DUES", records=customers(1), started=True)
     sim.add_campaign("40002", kind="preview")
-    assert rows(ask(caller, "information", "campaigns")) == [
-        {
-            "campaign_id": CAMPAIGN,
-            "campaign_name": "DUES",
-            "type_campaign": "predictive",
-            "status": "Started",
-        },
-        {
-            "campaign_id": "40002",
-            "campaign_name": "CAMPAIGN 40002",
-            "type_campaign": "preview",
-            "status": "Stopped",
-        },
+    names = ("campaign_id", "campaign_name", "type_campaign", "status")
+    assert [[row[name] for name in names] for row in rows(ask(caller, "information", "campaigns"))] == [
+        [CAMPAIGN, "DUES", "predictive", "Started"],
+        ["40002", "CAMPAIGN 40002", "preview", "Stopped"],
     ]
     assert len(rows(ask(caller, "information", "campaigns", campaign="40002"))) == 1
-    assert rows(ask(caller, "information", "agents")) == [{"agent_id": "10001", "agent_name": "ANA"}]
-    assert rows(ask(caller, "information", "activity_codes")) == [
-        {"cod_act": "7", "description": "PAID", "hit": "1", "rpc": "0"}
-    ]
+    (agent,) = rows(ask(caller, "information", "agents"))
+    assert (agent["agent_id"], agent["agent_name"]) == ("10001", "ANA")
+    (code,) = rows(ask(caller, "information", "activity_codes"))
+    told = [code[name] for name in ("cod_act", "description_cod_act", "hit", "rpc", "type_code")]
+    assert told == ["7", "PAID", "yes", "no", "cod_act1"]
 
 
 def test_the_do_not_call_list_is_told_by_type(sim, caller):
@@ -428,5 +432,5 @@ def test_a_report_of_more_than_sixty_thousand_rows_is_cut(sim, caller):
 
 def test_two_files_may_have_an_api_of_the_same_name_and_others_have_none(sim, caller):
     sim.add_campaign(CAMPAIGN)
-    assert set(rows(ask(caller, "real_time", "agents"))[0]) > set(rows(ask(caller, "information", "agents"))[0])
+    assert set(rows(ask(caller, "real_time", "agents"))[0]) != set(rows(ask(caller, "information", "agents"))[0])
     assert ask(caller, "campaign", "agents").json["msg"] == "THE API YOU WANT TO CONSULT DOES NOT EXIST"

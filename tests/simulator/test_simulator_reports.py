@@ -681,6 +681,8 @@ def test_the_settings_of_reports_are_read_and_changed_over_http(sim, caller):
         "bare_campaigns": False,
         "logged_out": "Logout",
         "status_when_done": "started",
+        "blanks": False,
+        "seconds_per_row": 0.0,
     }
     assert sim.report_policy == ReportPolicy(most_rows=3, totals=("cdr_1",), when_over=True)
 

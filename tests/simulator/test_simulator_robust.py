@@ -149,7 +149,9 @@ def test_without_a_thread_to_listen_in_it_is_not_started_and_leaves_nothing_open
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"kind":'])
-@pytest.mark.parametrize("path", ["/faults", "/agents", "/history", "/reports", "/campaigns", "/call_results"])
+@pytest.mark.parametrize(
+    "path", ["/faults", "/agents", "/history", "/reports", "/campaigns", "/call_results", "/directory"]
+)
 def test_json_that_is_nested_deep_gets_400(caller, crashes, path, opening):
     for depth in (17, 500, 900, 100_000):
         got = caller.control("POST", path, opening * depth)
@@ -212,13 +214,15 @@ FIELDS = [
         ("/reports", {}, name)
         for name in (
             *("held", "lag", "cut_calls", "most_rows", "most_days", "aux_call_type", "hidden_prefix", "totals"),
-            *("when_over", "zone", "bare_campaigns", "logged_out", "status_when_done", "other"),
+            *("when_over", "zone", "bare_campaigns", "logged_out", "status_when_done", "blanks"),
+            *("seconds_per_row", "other"),
         )
     ],
     *[
         ("/faults", {"kind": "latency"}, name)
         for name in ("kind", "times", "after", "api", "phone", "seconds", "other")
     ],
+    *[("/directory", {}, name) for name in ("do_not_call", "law2300", "other")],
     *[("/faults", {"kind": "drip"}, name) for name in ("interval", "part", "ring")],
     *[("/faults", {"kind": "reply"}, name) for name in ("status", "body", "content_type")],
     *[("/faults", {"kind": "redirect"}, name) for name in ("status", "location")],
@@ -236,7 +240,7 @@ def test_a_field_of_any_type_is_taken_or_named(crashes, path, sound, name):
                 assert name in got.json["error"], value
                 assert len(got.body) < 5_000
             # What was taken can be told again.
-            for look in ("/agents", "/faults", "/history", "/reports", "/campaigns", "/stations"):
+            for look in ("/agents", "/faults", "/history", "/reports", "/campaigns", "/stations", "/directory"):
                 assert caller.control("GET", look).status == 200, value
             caller.control("POST", "/faults", {"clear": True})
 

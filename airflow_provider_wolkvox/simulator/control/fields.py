@@ -64,6 +64,10 @@ CAMPAIGN: Mapping[str, Rule] = {
     "started": SWITCH,
 }
 
+DO_NOT_CALL: Mapping[str, Rule] = {"phone_number": ID, "type": TEXT, "date_delete": TEXT}
+LAW_2300: Mapping[str, Rule] = {"phone_number": ID, "last_day": TEXT, "last_channel": TEXT, "nit": TEXT}
+DIRECTORY: Mapping[str, Rule] = {"do_not_call": LIST, "law2300": LIST}
+
 REPORTS: Mapping[str, Rule] = {"held": SWITCH, "cut_calls": SWITCH, "lag": ANYTHING}
 
 

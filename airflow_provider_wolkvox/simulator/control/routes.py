@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +12,9 @@ from airflow_provider_wolkvox.simulator.body import BodyError, read_json, shorte
 from airflow_provider_wolkvox.simulator.control.fields import (
     AGENT,
     CAMPAIGN,
+    DIRECTORY,
+    DO_NOT_CALL,
+    LAW_2300,
     PAST_CALL,
     PAST_CALL_TEXTS,
     REPORTS,
@@ -24,6 +27,7 @@ from airflow_provider_wolkvox.simulator.control.fields import (
 )
 from airflow_provider_wolkvox.simulator.state.calls import CallError, CallRecord, CallResult, check_moment, results_of
 from airflow_provider_wolkvox.simulator.state.campaigns import Campaign, CampaignError, new_state
+from airflow_provider_wolkvox.simulator.state.directory import DoNotCall, LastContact
 from airflow_provider_wolkvox.simulator.state.faults import Fault, FaultError, Faults
 from airflow_provider_wolkvox.simulator.state.operation import NO_TOKEN_SENT, UNKNOWN_TOKEN, Operation, TokenStats
 from airflow_provider_wolkvox.simulator.state.reporting import ReportError, lag_by_report
@@ -51,12 +55,14 @@ class Control:
             "GET /_sim/history": self._history,
             "GET /_sim/reports": self._reports,
             "GET /_sim/campaigns": self._campaigns,
+            "GET /_sim/directory": self._directory,
             "POST /_sim/reset": self._reset,
             "POST /_sim/faults": self._arm,
             "POST /_sim/agents": self._set_agents,
             "POST /_sim/history": self._add_past_calls,
             "POST /_sim/reports": self._set_reports,
             "POST /_sim/campaigns": self._add_campaign,
+            "POST /_sim/directory": self._set_directory,
             "POST /_sim/call_results": self._set_call_results,
         }
 
@@ -174,6 +180,26 @@ class Control:
         with naming("call_results"):
             self._operation.call_results = results_of(read_call_results(given))
         return {"call_results": "set"}
+
+    def _directory(self, _: bytes) -> Any:
+        directory = self._operation.directory
+        return {name: [asdict(each) for each in getattr(directory, name)] for name in DIRECTORY}
+
+    def _set_directory(self, body: bytes) -> Any:
+        """Put other lists in the place of those that are given."""
+        given = read_object(read_json(body), "what is set of the directory", DIRECTORY)
+        lists = {
+            "do_not_call": (DoNotCall, DO_NOT_CALL, ("phone_number",)),
+            "law2300": (LastContact, LAW_2300, ("phone_number", "last_day")),
+        }
+        changes: dict[str, Any] = {}
+        for name, entries in given.items():
+            make, rules, needed = lists[name]
+            with naming(name):
+                changes[name] = tuple(make(**read_object(each, "an entry", rules, *needed)) for each in entries)
+        with self._operation.lock:
+            self._operation.directory = replace(self._operation.directory, **changes)
+        return self._directory(b"")
 
     def _campaigns(self, _: bytes) -> Any:
         with self._operation.lock:

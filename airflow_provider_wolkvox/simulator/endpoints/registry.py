@@ -9,7 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from airflow_provider_wolkvox.simulator import replies
-from airflow_provider_wolkvox.simulator.endpoints import agentbox, campaign_control, queries, reports, rows
+from airflow_provider_wolkvox.simulator.endpoints import (
+    agentbox,
+    campaign_control,
+    configuration,
+    information,
+    real_time,
+    records,
+    reports,
+    rows,
+)
 from airflow_provider_wolkvox.simulator.endpoints.reports import Report, Told
 from airflow_provider_wolkvox.simulator.replies import Envelope
 from airflow_provider_wolkvox.simulator.request import Request, ResponseMode
@@ -19,7 +28,7 @@ from airflow_provider_wolkvox.simulator.state.operation import InFlight, Operati
 Answerer = Callable[[Operation, Token, Request, ResponseMode], Envelope]
 """Does what is asked with a token of the operation, unless its mode forbids it, and returns what wolkvox answers.
 
-The APIs' functions in `agentbox`, `campaign_control` and `queries` are all of this form.
+The APIs' functions in `agentbox`, `campaign_control` and the others are all of this form.
 """
 
 
@@ -60,23 +69,6 @@ def _agent_api(method: str, do: Answerer, *needs: str, on_call: bool | None = No
     return Api("agentbox.php", method, ("agent_id", *needs), counted=False, answer=answer)
 
 
-def _token_info(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
-    """Tell how much of the quota is used, this request included.
-
-    The fields, that they are text, and what is left = limit - used are doc; that they come as a list of one
-    row is a guess, as reports do.
-    """
-    limit, used = operation.limit_of(token), operation.used_by(token)
-    row = {
-        "description": token.description,
-        "token_limit": str(limit),
-        "token_use_today": str(used),
-        "all_token_today": str(operation.used_by_all()),
-        "available_consumption_options": str(limit - used),
-    }
-    return Envelope(200, None, replies.TOKEN_INFO_DONE, [row])
-
-
 def _of_dates(report: Report[Told]) -> Api:
     """Return the API of a report that is asked for a range of dates, and maybe for one agent or disposition."""
 
@@ -93,7 +85,7 @@ def _of_campaign(report: Report[CallRecord]) -> Api:
 
     def answer(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
         campaign_id = request.parameters["campaign_id"]
-        if campaign_id != rows.ALL_CAMPAIGNS and not operation.knows_campaign(campaign_id):
+        if campaign_id != rows.ALL and not operation.knows_campaign(campaign_id):
             return replies.no_such_campaign(campaign_id)
         return by_dates.answer(operation, token, request, mode)
 
@@ -107,6 +99,21 @@ def _calls_last_10(operation: Operation, token: Token, request: Request, mode: R
 
 def _told(file: str, answer: Answerer, *needs: str) -> Api:
     return Api(file, "GET", needs, counted=True, answer=answer)
+
+
+def _campaign_15() -> Api:
+    """Return the API of all dials of one campaign, which has no dates and its rows under another key (doc)."""
+
+    def answer(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
+        if not operation.knows_campaign(request.parameters["campaign_id"]):
+            return replies.no_such_campaign(request.parameters["campaign_id"])
+        return replace(reports.ask_ever(rows.CAMPAIGN_15, operation.sight(), request.parameters), data_key="records")
+
+    return _told("reports_manager.php", answer, "campaign_id")
+
+
+def _written(file: str, method: str, answer: Answerer) -> Api:
+    return Api(file, method, (), counted=True, answer=answer)
 
 
 def _done(method: str, answer: Answerer, *needs: str) -> Api:
@@ -136,22 +143,36 @@ _NAMED: Sequence[tuple[str, Api]] = (
     ("stop", _done("PUT", campaign_control.stop, "campaign_id")),
     (
         "add_record",
-        _done("POST", campaign_control.add_record, "type_campaign", "campaign_id", "campaign_status"),
+        _done("POST", campaign_control.add_record, "type_campaign", "campaign_id"),
     ),
     ("recall_records", _done("PUT", campaign_control.recall_records, "campaign_id")),
+    ("codify", _done("PUT", campaign_control.codify, "type_campaign", "campaign_id")),
+    ("recall", _done("PUT", campaign_control.recall, "campaign_id")),
+    ("speed", _done("PUT", campaign_control.speed, "campaign_id")),
+    ("clear_campaign", _done("DELETE", campaign_control.clear_campaign, "type_campaign", "campaign_id")),
+    ("remove_record", _done("DELETE", campaign_control.remove_record, "type_campaign", "campaign_id")),
+    ("add_dnc", _written("configuration.php", "POST", configuration.add_dnc)),
+    ("block_predictive_dnc", _written("configuration.php", "PUT", configuration.block_predictive_dnc)),
+    ("block_law2300", _written("configuration.php", "PUT", configuration.block_law2300)),
+    ("send_sms", _written("sms.php", "POST", configuration.send_sms)),
     (
         "detail",
-        _told("campaign.php", queries.detail, "type_campaign", "campaign_id", "date_ini", "date_end", "detail"),
+        _told("campaign.php", records.detail, "type_campaign", "campaign_id", "date_ini", "date_end", "detail"),
     ),
-    ("find_record", _told("campaign.php", queries.find_record)),
-    ("token_info", _told("information.php", _token_info)),
-    ("campaigns", _told("information.php", queries.list_campaigns)),
-    ("agents", _told("information.php", queries.list_agents)),
-    ("activity_codes", _told("information.php", queries.list_activity_codes)),
-    ("get_dnc", _told("information.php", queries.get_dnc, "type")),
-    ("law2300_info", _told("information.php", queries.law2300_info, "nit", "phone")),
-    ("agents", _told("real_time.php", queries.real_time_agents)),
-    ("campaigns", _told("real_time.php", queries.real_time_campaigns)),
+    ("find_record", _told("campaign.php", records.find_record)),
+    ("token_info", _told("information.php", information.token_info)),
+    ("campaigns", _told("information.php", information.list_campaigns)),
+    ("agents", _told("information.php", information.list_agents)),
+    ("activity_codes", _told("information.php", information.list_activity_codes)),
+    ("get_dnc", _told("information.php", information.get_dnc, "type")),
+    ("law2300_info", _told("information.php", information.law2300_info, "nit", "phone")),
+    ("skills", _told("information.php", information.list_skills)),
+    ("agents_in_skill", _told("information.php", information.agents_in_skill, "skill_id")),
+    ("services", _told("information.php", information.services)),
+    ("latency", _told("real_time.php", real_time.latency)),
+    ("recall", _told("real_time.php", real_time.recalls, "type")),
+    ("agents", _told("real_time.php", real_time.real_time_agents)),
+    ("campaigns", _told("real_time.php", real_time.real_time_campaigns)),
     ("calls_last_10", _told("real_time.php", _calls_last_10)),
     ("cdr_1", _of_dates(rows.CDR_1)),
     ("cdr_5", _of_dates(rows.CDR_5)),
@@ -161,7 +182,10 @@ _NAMED: Sequence[tuple[str, Api]] = (
     ("campaign_1", _of_campaign(rows.CAMPAIGN_1)),
     ("campaign_2", _of_campaign(rows.CAMPAIGN_2)),
     ("campaign_3", _of_campaign(rows.CAMPAIGN_3)),
+    ("campaign_4", _of_campaign(rows.CAMPAIGN_4)),
     ("campaign_5", _of_campaign(rows.CAMPAIGN_5)),
+    ("campaign_15", _campaign_15()),
+    ("skill_2", _of_dates(rows.SKILL_2)),
 )
 
 APIS: Mapping[tuple[str, str], Api] = {(api.file, name): api for name, api in _NAMED}
@@ -170,6 +194,7 @@ APIS: Mapping[tuple[str, str], Api] = {(api.file, name): api for name, api in _N
 FILES = frozenset({"agentbox.php", "campaign.php", "configuration.php", "customer.php", "information.php"}) | {
     "real_time.php",
     "reports_manager.php",
+    "sms.php",
 }
 """The files behind `/api/v2/` that exist (doc); any other is a 404 of the web server."""
 

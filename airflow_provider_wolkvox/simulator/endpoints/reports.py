@@ -66,6 +66,14 @@ def ask_in_window(report: Report[Told], sight: Sight, parameters: Mapping[str, s
     return _answer(report, sight, calls, window, replies.NO_ROWS)
 
 
+def ask_ever(report: Report[Told], sight: Sight, parameters: Mapping[str, str]) -> Envelope:
+    """Answer a report that is asked for no dates."""
+    first, last = (datetime(year, 1, 1, tzinfo=sight.now.tzinfo) for year in (FIRST_YEAR, LAST_YEAR))
+    chosen = report.chosen
+    calls = [call for call in sight.calls if chosen is None or chosen(call, parameters)]
+    return _answer(report, sight, calls, Window(first, last), replies.NO_ROWS)
+
+
 def ask_ten_minutes(report: Report[Told], sight: Sight) -> Envelope:
     """Answer a report on the ten minutes that have just gone by."""
     now = sight.now.replace(microsecond=0)
@@ -128,3 +136,8 @@ def rows_told(rows: list[Fields], policy: ReportPolicy) -> Envelope:
     """
     rows = rows[: policy.most_rows]
     return Envelope(200, None, replies.records_found(len(rows)), rows)
+
+
+def listed(found: list[Fields], sight: Sight) -> Envelope:
+    """Return the answer that holds these rows, or what is said if there are none."""
+    return rows_told(found, sight.policy) if found else sight.replies.nothing_found

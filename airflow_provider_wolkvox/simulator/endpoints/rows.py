@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from airflow_provider_wolkvox.simulator.endpoints.reports import Report
 from airflow_provider_wolkvox.simulator.state.calls import OUT_PRE, CallRecord, Event
@@ -16,7 +17,7 @@ from airflow_provider_wolkvox.simulator.state.reporting import Fields, Wording
 
 OPTIONS = tuple(f"opt{number}" for number in range(1, 13))
 TELEPHONES = tuple(f"tel{number}" for number in range(1, 11))
-ALL_CAMPAIGNS = "all"
+ALL = "all"
 
 
 def _cdr_1(call: CallRecord, words: Wording) -> Fields:
@@ -24,9 +25,9 @@ def _cdr_1(call: CallRecord, words: Wording) -> Fields:
     return {
         "agent_name": words.agent(call.agent_id),
         "date": words.date(call.begun),
-        "destiny": "-",
+        "destiny": words.destiny,
         "telephone": words.phone(call.phone),
-        "cost": "0",
+        "cost": words.cost,
         "time_seg": str(what.talk_seconds),
         "time_min": f"{what.talk_seconds / 60:.2f}",
         "cod_act": what.cod_act or "-",
@@ -39,7 +40,7 @@ def _cdr_1(call: CallRecord, words: Wording) -> Fields:
         "campaign_id": call.campaign_id or "-",
         "conn_id": call.conn_id,
         "skill_id": call.skill_id or "-",
-        "skill_name": "-",
+        "skill_name": words.directory.skill_name(call.skill_id),
         "agent_id": call.agent_id or "-",
         "comment": what.comment,
     }
@@ -49,7 +50,7 @@ def _cdr_5(call: CallRecord, words: Wording) -> Fields:
     return {
         "agent_name": words.agent(call.agent_id),
         "date": words.date(call.begun),
-        "destiny": "-",
+        "destiny": words.destiny,
         "telephone": words.phone(call.phone),
         "ring_time": str(call.what.ring_seconds),
         # The vendor's page writes "No answer", "Busy" here (doc).
@@ -78,6 +79,13 @@ def _agents_event(event: Event, words: Wording) -> Fields:
     }
 
 
+def _any_agents_event(event: Event, words: Wording) -> Fields:
+    fields = _agents_event(event, words)
+    # Spelt so here alone (doc).
+    del fields["destiny"]
+    return {**fields, "destinity": "", "agent_dni": "", "agent_name": words.agent(event.agent_id)}
+
+
 def _calls_last_10(call: CallRecord, words: Wording) -> Fields:
     return {
         "type_interaction": call.type_interaction,
@@ -103,7 +111,7 @@ def _campaign_3(call: CallRecord, words: Wording) -> Fields:
     return {
         "campaign_id": call.campaign_id,
         "customer_id": call.customer_id or "-",
-        "customer_name": call.customer.get("customer_name", ""),
+        **{name: call.customer.get(name, "") for name in ("customer_name", "customer_last_name", "id_type")},
         "date": words.date(call.begun),
         "telephone": words.phone(call.phone),
         "result": call.what.result,
@@ -114,15 +122,68 @@ def _campaign_3(call: CallRecord, words: Wording) -> Fields:
 
 def _campaign_5(call: CallRecord, words: Wording) -> Fields:
     return {
+        "type_of_row": "CALL",
+        "campaign_id": call.campaign_id,
+        **{name: call.customer.get(name, "") for name in ("customer_name", "customer_last_name")},
+        "result": "",
+        "last_code_act": "",
+        "comments_customer_reg": "",
+        "customer_id": call.customer_id or "-",
         "agent_id": call.agent_id or "-",
         "conn_id": call.conn_id,
         "telephone": words.phone(call.phone),
-        "customer_id": call.customer_id or "-",
+        "hang_up": call.what.hang_up or "-",
+        "type_interaction": call.type_interaction,
         "call_result": call.what.result.replace("-", " "),
         "date": words.date(call.begun),
         "time": words.span(call.begun, call.over),
         "cod_act": call.what.cod_act or "-",
-        "campaign_id": call.campaign_id,
+        "comments": call.what.comment,
+    }
+
+
+def _with_records(calls: list[Fields]) -> list[Fields]:
+    """Put a row of each record before those of its calls, and one of all at the end (doc: these three types).
+
+    GUESS: which of their fields are empty.
+    """
+    found: dict[tuple[str, str], list[Fields]] = {}
+    for row in calls:
+        found.setdefault((row["campaign_id"], row["customer_id"]), []).append(row)
+    rows = []
+    for of_record in found.values():
+        last = of_record[-1]
+        told = {name: last[name] for name in ("campaign_id", "customer_name", "customer_last_name", "customer_id")}
+        record = {"type_of_row": "PREVIEW", "result": last["call_result"], "last_code_act": last["cod_act"], **told}
+        rows += [{**dict.fromkeys(last, ""), **record}, *of_record]
+    total = {"type_of_row": "TOTAL", "result": str(len(found)), "call_result": str(len(calls))}
+    return [*rows, {**dict.fromkeys(calls[0], ""), **total}]
+
+
+def _skill_2(call: CallRecord, words: Wording) -> Fields:
+    return {
+        "skill_name": words.directory.skill_name(call.skill_id),
+        "skill_id": call.skill_id,
+        "conn_id": call.conn_id,
+        "date": words.date(call.begun),
+        "result": call.what.result,
+        "ani": words.phone(call.phone),
+        "abandon_time": str(call.what.ring_seconds),
+        "type_interaction": call.type_interaction,
+        "customer_id": call.customer_id or "-",
+    }
+
+
+def _campaign_15(call: CallRecord, words: Wording) -> Fields:
+    # The facts name these fields, in Spanish and English, and say that there are more.
+    return {
+        "id_customer": call.customer_id,
+        "id_agent": call.agent_id,
+        "resultado": call.what.result,
+        "id_call": call.conn_id,
+        "rellamada": call.customer.get("recall_date", ""),
+        "history_dial_tel": words.phone(call.phone),
+        "date": words.date(call.begun),
     }
 
 
@@ -131,9 +192,18 @@ def _act_3(call: CallRecord, words: Wording) -> Fields:
         "conn_id": call.conn_id,
         "agent_id": call.agent_id or "-",
         "agent_name": words.agent(call.agent_id),
+        "agent_dni": "",
+        "skill_id": call.skill_id or "-",
         "telephone": words.phone(call.phone),
+        "destiny": words.destiny,
         "customer_id": call.customer_id or "-",
         "cod_act": call.what.cod_act,
+        "description_cod_act": words.disposition(call.what.cod_act),
+        "cod_act_2": call.what.cod_act_2 or "-",
+        "description_cod_act_2": words.disposition(call.what.cod_act_2),
+        "comments": call.what.comment,
+        "type_interaction": call.type_interaction,
+        "hang_up": call.what.hang_up or "-",
         "date": words.date(call.begun),
         "time": words.span(call.begun, call.over),
         "campaign_id": call.campaign_id or "-",
@@ -202,6 +272,10 @@ def _preview(call: CallRecord) -> Iterable[CallRecord]:
     return (call,) if call.by_campaign and call.type_interaction != OUT_PRE else ()
 
 
+def _of_any_campaign(call: CallRecord) -> Iterable[CallRecord]:
+    return (call,) if call.by_campaign else ()
+
+
 def _of_agent(call: CallRecord, asked: Mapping[str, str]) -> bool:
     return call.agent_id == asked["agent_id"]
 
@@ -210,8 +284,17 @@ def _of_disposition(call: CallRecord, asked: Mapping[str, str]) -> bool:
     return call.what.cod_act == asked["cod_act"]
 
 
+def _abandoned(call: CallRecord) -> Iterable[CallRecord]:
+    inbound = call.type_interaction == "inbound" and call.skill_id
+    return (call,) if inbound and call.what.result == "ABANDON" else ()
+
+
+def _of_skill(call: CallRecord, asked: Mapping[str, str]) -> bool:
+    return asked["skill_id"] in (ALL, call.skill_id)
+
+
 def _of_campaign(call: CallRecord, asked: Mapping[str, str]) -> bool:
-    return asked["campaign_id"] in (ALL_CAMPAIGNS, call.campaign_id)
+    return asked["campaign_id"] in (ALL, call.campaign_id)
 
 
 CDR_1 = Report("cdr_1", _connected, _cdr_1, total=_total("cost", "time_seg", "time_min"))
@@ -219,7 +302,7 @@ CDR_5 = Report("cdr_5", _not_connected, _cdr_5, total=_total("ring_time"))
 AGENT_2 = Report("agent_2", _events, _agents_event, needs=("agent_id",), chosen=_of_agent)
 CALLS_LAST_10 = Report("calls_last_10", _any, _calls_last_10)
 # "A row appears only once the state has changed again" (doc). For agent_2 `ReportPolicy.when_over` decides.
-AGENT_14 = Report("agent_14", _events, _agents_event, once_over=True)
+AGENT_14 = Report("agent_14", _events, _any_agents_event, once_over=True)
 ACT_3 = Report("act_3", _connected, _act_3, needs=("cod_act",), chosen=_of_disposition)
 # GUESS: which of the two counts results and which dispositions, and that machines are among the latter.
 # That they are always GMT-5 is doc for campaign_3 alone.
@@ -246,4 +329,10 @@ CAMPAIGN_2 = Report(
 CAMPAIGN_3 = Report(
     "campaign_3", _predictive, _campaign_3, needs=("campaign_id",), chosen=_of_campaign, always_gmt_5=True
 )
-CAMPAIGN_5 = Report("campaign_5", _preview, _campaign_5, needs=("campaign_id",), chosen=_of_campaign)
+CAMPAIGN_4 = replace(CAMPAIGN_1, name="campaign_4")
+"""GUESS: the facts say "totals" of it, and that its rows are like those of campaign_1."""
+CAMPAIGN_5 = Report(
+    "campaign_5", _preview, _campaign_5, needs=("campaign_id",), chosen=_of_campaign, gathered=_with_records
+)
+SKILL_2 = Report("skill_2", _abandoned, _skill_2, needs=("skill_id",), chosen=_of_skill)
+CAMPAIGN_15 = Report("campaign_15", _of_any_campaign, _campaign_15, needs=("campaign_id",), chosen=_of_campaign)

@@ -11,7 +11,7 @@ from bisect import bisect_right, insort
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 
 from airflow_provider_wolkvox.simulator.body import shown
@@ -29,6 +29,8 @@ from airflow_provider_wolkvox.simulator.state.predictive import (
     plan,
     seeded,
 )
+
+_MINUTE = timedelta(minutes=1)
 
 STARTED = "started"
 STOPPED = "stopped"
@@ -61,6 +63,9 @@ class Counters:
     :param no_answer: dials that have rung in vain
     :param ringing: dials that ring (not shown by real time)
     :param hits: dials, over with the work after them, whose disposition is a hit (`ActivityCode`)
+    :param failed: dials that ended busy, in congestion or failed, as `no_answer` counts them too
+    :param answer_machine: dials that a machine answered, as `answer` counts them too
+    :param last_minute: dials that began within the last minute
     """
 
     records: int
@@ -70,6 +75,9 @@ class Counters:
     no_answer: int
     ringing: int
     hits: int
+    failed: int = 0
+    answer_machine: int = 0
+    last_minute: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +143,9 @@ class State:
     stops: int = 0
     recalls: int = 0
     since: datetime | None = None
+    speed: int = 100
+    skill_id: str = ""
+    codes: dict[str, tuple[str, str, str]] = field(default_factory=dict)
 
 
 class Campaigns:
@@ -204,7 +215,7 @@ class Campaigns:
             dial.record
             for dial in last.values()
             if dial.finished <= now
-            and dial.round == state.rounds[dial.record.number]
+            and dial.round == state.rounds.get(dial.record.number)
             and RECALL_FIELDS[name](dial.what) == value
         ]
 
@@ -212,6 +223,24 @@ class Campaigns:
         """Put records back into dialling."""
         for record in records:
             state.rounds[record.number] += 1
+
+    def dial_no_more(self, state: State, customers: Collection[str], now: datetime) -> None:
+        """Take the records of these customers out of dialling; what they were dialled stays."""
+        reached = {dial.record.number: dial.round for dial in self.dials_of(state.campaign_id, now)}
+        for record in state.records:
+            if record.customer_id in customers:
+                state.rounds[record.number] = reached.get(record.number, 0)
+
+    def ended_as(self, state: State, result: str, now: datetime) -> list[Record]:
+        """Return the records whose last dial is over with this result."""
+        last = {dial.record.number: dial for dial in self.dials_of(state.campaign_id, now) if dial.over <= now}
+        return [each for each in state.records if each.number in last and last[each.number].what.result == result]
+
+    def remove(self, state: State, records: Iterable[Record]) -> None:
+        """Take records out of a campaign; its dials stay, as reports show them."""
+        gone = {record.number for record in records}
+        state.records = [record for record in state.records if record.number not in gone]
+        state.rounds = {number: wanted for number, wanted in state.rounds.items() if number not in gone}
 
     def plan_from(self, now: datetime, available: Mapping[str, datetime]) -> None:
         """Plan anew what is to come; `available` are the agents that can be had, each with its time from when."""
@@ -284,6 +313,9 @@ class Campaigns:
             no_answer=len(over) - answer,
             ringing=len(dials) - len(over),
             hits=sum(dial.finished <= now and dial.what.cod_act in hits for dial in dials),
+            failed=sum(dial.what.result in ("BUSY", "CONGESTION", "FAILED") for dial in over),
+            answer_machine=sum(dial.what.result == "ANSWER-MACHINE" for dial in over),
+            last_minute=sum(now - _MINUTE < dial.begun for dial in dials),
         )
 
     def finished(self, state: State, now: datetime) -> bool:

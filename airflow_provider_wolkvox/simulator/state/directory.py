@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+CALL_TYPES = ("inbound", "outbound")
+"""The kinds of calls that a phone can be kept from (doc)."""
+
+GROUPS: Mapping[int, str] = {1: "cod_act1", 2: "cod_act2"}
+"""The groups of dispositions, as reports are asked for them and lists show them (doc)."""
+
 
 @dataclass(frozen=True, slots=True)
 class ActivityCode:
@@ -30,7 +36,7 @@ class DoNotCall:
 
     :param phone_number: the phone, as the list has it
     :param type: `outbound` if it must not be called, `inbound` if it must not be answered (doc)
-    :param date_delete: until when, as `get_dnc` tells it; an empty text for good
+    :param date_delete: a date, as `get_dnc` shows it: when the number was added, says its description against its name
     :raises ValueError: for another type
     """
 
@@ -39,25 +45,41 @@ class DoNotCall:
     date_delete: str = ""
 
     def __post_init__(self) -> None:
-        if self.type not in ("inbound", "outbound"):
+        if self.type not in CALL_TYPES:
             raise ValueError(f'type must be "inbound" or "outbound", not {self.type!r}')
 
 
 @dataclass(frozen=True, slots=True)
 class LastContact:
-    """When a phone was last reached for a company, which Colombia's Law 2300 wants to be known.
+    """When a phone was last blocked for a company, since it had been reached, as Colombia's Law 2300 wants it.
 
     :param phone_number: the phone, as `law2300_info` is asked for it
-    :param last_day: the day, as `law2300_info` tells it
-    :param last_channel: by which channel, likewise; default `call`
-    :param nit: the company's tax number; an empty text, the default, for any company
+    :param last_day: date and time (doc), as `law2300_info` shows it
+    :param last_channel: `voice`, the default, `chat` or `whatsapp` (doc)
+    :param nit: the company's tax number (doc), not the customer's; an empty text, the default, for any company
     """
 
     phone_number: str
     last_day: str
-    last_channel: str = "call"
+    last_channel: str = "voice"
     nit: str = ""
 
+
+@dataclass(frozen=True, slots=True)
+class Skill:
+    """What inbound calls are sorted by.
+
+    :param skill_id: its id, digits as a text
+    :param name: what it is called
+    :param agents: ids of the agents who take its calls; by default all of the operation
+    """
+
+    skill_id: str
+    name: str
+    agents: tuple[str, ...] | None = None
+
+
+DEFAULT_SKILLS = (Skill("5001", "CUSTOMER SERVICE"),)
 
 DEFAULT_CODES = (
     ActivityCode("101", "PROMISE", hit=True, rpc=True),
@@ -79,6 +101,7 @@ class Directory:
         a wrong number
     :param do_not_call: the do-not-call list; empty by default
     :param law2300: what is kept for Colombia's Law 2300; empty by default
+    :param skills: the skills of inbound calls; one by default
     :param agent_states: the states of the operation's own, their names by their ids; default a break, lunch, training
     """
 
@@ -86,6 +109,7 @@ class Directory:
     activity_codes: tuple[ActivityCode, ...] = DEFAULT_CODES
     do_not_call: tuple[DoNotCall, ...] = ()
     law2300: tuple[LastContact, ...] = ()
+    skills: tuple[Skill, ...] = DEFAULT_SKILLS
     agent_states: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_STATES))
 
     def agent_name(self, agent_id: str) -> str:
@@ -99,6 +123,15 @@ class Directory:
     def has_code(self, cod_act: str, group: int) -> bool:
         """Return whether the operation has the disposition `cod_act` in `group`, 1 or 2."""
         return any(code.cod_act == cod_act and code.group in (None, group) for code in self.activity_codes)
+
+    def skill_name(self, skill_id: str) -> str:
+        """Return what the skill `skill_id` is called; "-" for one that the operation lacks."""
+        return next((skill.name for skill in self.skills if skill.skill_id == skill_id), "-")
+
+    def groups_of(self, cod_act: str) -> tuple[str, ...]:
+        """Return the groups, as in `GROUPS`, that the disposition `cod_act` is in."""
+        found = {code.group for code in self.activity_codes if code.cod_act == cod_act}
+        return tuple(name for group, name in GROUPS.items() if found & {None, group})
 
     @property
     def hits(self) -> frozenset[str]:

@@ -243,8 +243,13 @@ class Server:
             request = _asked(head, body)
             taken = self._faults.take(request)
 
+            rows = 0
+
             def serve(mode: ResponseMode) -> Envelope:
-                return registry.answer(self._operation, entry, request, mode)
+                nonlocal rows
+                envelope = registry.answer(self._operation, entry, request, mode)
+                rows = envelope.rows
+                return envelope
 
             def refuse(envelope: Envelope) -> Envelope:
                 self._operation.refused(entry, envelope.msg)
@@ -262,7 +267,8 @@ class Server:
                 target=head.target,
                 keep_alive=keep_alive,
             )
-            latency = self._settings.latency + taken.latency
+            slow = rows * self._operation.report_policy.seconds_per_row
+            latency = self._settings.latency + taken.latency + slow
             if latency:
                 connection.pause_until(arrived + latency)
             self._play(script, connection, entry)
