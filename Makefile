@@ -35,10 +35,11 @@ ledger-machine: $(READY)  ## Search longer for faults and kills that ring a phon
 demo: $(DEMO_READY)  ## Ring four simulated customers through a real Airflow; KEEP=1 leaves its UI running
 	$(BIN)/python dev/demo.py $(if $(KEEP),--keep)
 
-N ?= 50
-fuzz: $(READY)  ## Give every argument whatever there is (N=2000 values for each operator)
-	WOLKVOX_FUZZ_EXAMPLES=$(or $(N),2000) $(BIN)/python -m pytest -q tests/test_fuzz_arguments.py
+VALUES ?= 2000
+fuzz: $(READY)  ## Give every argument whatever there is (VALUES=2000 for each operator and method)
+	WOLKVOX_FUZZ_EXAMPLES=$(VALUES) $(BIN)/python -m pytest -q --timeout 0 tests/test_fuzz_arguments.py tests/test_fuzz_client.py
 
+N ?= 50
 chaos: $(READY)  ## Disturb N random runs on a real scheduler and count rings (N=50; SEED=... repeats one)
 	$(BIN)/python dev/chaos.py --rounds $(N) $(if $(SEED),--seed $(SEED))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, field
+from datetime import date
 from numbers import Integral, Number
 from typing import Any, Final, Self
 
@@ -39,6 +40,9 @@ _EXIT_CODES: Final = ("00", "011")
 _WHOLE: Final = 7
 # E.164, section 6.2.1: an international number has at most 15 digits.
 _LONGEST_INTERNATIONAL: Final = 15
+
+_LONGEST_REPEATED: Final = 60
+_DIGITS_REPEATED: Final = 4
 
 _KEY_DIGITS: Final = 10
 # Countries whose national numbers have fewer than ten digits: their code, and what these look like. Everywhere else in
@@ -255,6 +259,17 @@ def masked(text: object) -> str:
     """
     digits = _NOT_DIGITS.sub("", str(text)[-200:])
     return f"***{digits[-4:]}" if len(digits) >= 8 else "***"
+
+
+def shown(value: object) -> str:
+    """Return a value as a message about it may repeat it: neither long, nor what may be a number or a token.
+
+    :param value: anything
+    """
+    text = repr(value)
+    if isinstance(value, date) or (len(text) <= _LONGEST_REPEATED and sum(map(str.isdigit, text)) <= _DIGITS_REPEATED):
+        return text
+    return f"a {type(value).__name__} that is not repeated here"
 
 
 def mask_numbers(text: str, fewest: int = 7) -> str:

@@ -18,6 +18,11 @@ from airflow_provider_wolkvox.phone import FEWEST_DIGITS, PhoneNumber, digits_of
 # A day. Sockets and locks refuse what is much longer, and then only when they are used.
 LONGEST_WAIT = 86_400
 
+# Longer than any name, comment or id; the vendor tells no limit of its own.
+LONGEST_TEXT = 1_000
+# When wolkvox's calls are made; what lies outside is a mistake, and the calendar's edges overflow.
+FIRST_YEAR, LAST_YEAR = 2000, 2199
+
 # `str.isdigit` would let other scripts' digits through, which no telephone switch dials.
 _DIGITS = re.compile(r"[0-9]+")
 _SHORT_SECRET = 3
@@ -165,10 +170,10 @@ def plain(value: str, name: str) -> str:
     """
     if not isinstance(value, str):
         raise ValueError(f"{name} must be text, not {type(value).__name__}")
-    stripped = value.strip()
-    if not stripped:
+    text = _fit(value, name)
+    if not text:
         raise ValueError(f"{name} is empty")
-    return stripped
+    return text
 
 
 def optional(value: str | int | None, name: str) -> str:
@@ -183,7 +188,9 @@ def optional(value: str | int | None, name: str) -> str:
     # Jinja's native rendering turns the text "123" into a number.
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise ValueError(f"{name} must be text, not {type(value).__name__}")
-    return str(value).strip()
+    if isinstance(value, int) and abs(value) >= 10**LONGEST_TEXT:
+        raise ValueError(f"{name} is a number of more than {LONGEST_TEXT} digits")
+    return _fit(str(value), name)
 
 
 def identifier(value: str | int, name: str) -> str:
@@ -233,12 +240,8 @@ def date(value: datetime, name: str, zone: ZoneInfo) -> str:
     :param zone: by whose clock
     :raises ValueError: it has no time zone, or the zone's clock cannot show it
     """
-    if not isinstance(value, datetime) or value.utcoffset() is None:
-        raise ValueError(f"{name} must be a datetime with a time zone")
-    try:
-        return f"{value.astimezone(zone):%Y%m%d%H%M%S}"
-    except OverflowError:
-        raise ValueError(f"{name} is at the edge of all time") from None
+    _instant(value, name)
+    return f"{value.astimezone(zone):%Y%m%d%H%M%S}"
 
 
 def one_of(value: str, choices: Collection[str], name: str) -> str:
@@ -261,8 +264,8 @@ def instants(since: datetime, until: datetime) -> None:
     :param until: the last, aware; it may be the same
     :raises ValueError: one has no time zone, or they are the wrong way round
     """
-    if not all(isinstance(end, datetime) and end.utcoffset() is not None for end in (since, until)):
-        raise ValueError("since and until must be datetimes with a time zone")
+    _instant(since, "since")
+    _instant(until, "until")
     # As seconds: two datetimes of one zone are compared by its clock, which is put back once a year.
     if until.timestamp() < since.timestamp():
         raise ValueError(
@@ -347,3 +350,19 @@ def presentable(text: str, *secrets: str) -> str:
         pattern = re.escape(secret) if len(secret) > _SHORT_SECRET else rf"(?<!\w){re.escape(secret)}(?!\w)"
         line = re.sub(pattern, shown, line, flags=re.IGNORECASE)
     return mask_numbers(line)[:300]
+
+
+def _fit(text: str, name: str) -> str:
+    """Return a text without the white space around it, if a request can carry it."""
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(f"{name} has {len(text)} characters; at most {LONGEST_TEXT} are possible")
+    if any("\ud800" <= each <= "\udfff" for each in text):
+        raise ValueError(f"{name} holds half a character (a lone surrogate), which no request can carry")
+    return text.strip()
+
+
+def _instant(value: datetime, name: str) -> None:
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        raise ValueError(f"{name} must be a datetime with a time zone")
+    if not FIRST_YEAR <= value.year <= LAST_YEAR:
+        raise ValueError(f"{name} must lie in the years {FIRST_YEAR} to {LAST_YEAR}")

@@ -170,7 +170,7 @@ class WolkvoxClient(AgentMethods, ReadingMethods, CampaignMethods):
         :raises WolkvoxError: a report could not be read, and no other one shows the call
         """
         others = OTHER_INTERACTIONS[arguments.one_of(made_by, OTHER_INTERACTIONS, "made_by")]
-        arguments.instants(sent_at, sent_at)
+        arguments.date(sent_at, "sent_at", self.zone)
         sent_at = sent_at.astimezone(UTC)
         earliest = (sent_at - CLOCK_SKEW).replace(microsecond=0)
         calls = [

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
+from airflow_provider_wolkvox.phone import shown
+
 Purpose: TypeAlias = Literal["collection", "commercial", "requested"]
 PURPOSES: Final[tuple[Purpose, ...]] = ("collection", "commercial", "requested")
 
@@ -53,7 +55,7 @@ class Window:
         """
         start, dash, end = text.partition("-") if isinstance(text, str) else ("", "", "")
         if not dash:
-            raise ValueError(f"{text!r} is no window such as '08:00-12:30'")
+            raise ValueError(f"{shown(text)} is no window such as '08:00-12:30'")
         return cls(_minute(start, text), _minute(end, text))
 
 
@@ -75,6 +77,8 @@ def week(windows: Mapping[str, str | Iterable[str]]) -> Week:
     :param windows: by the day, in English, whole or by three letters, alone or from-to; windows that touch become one
     :raises ValueError: an unknown day; a window that is empty, backwards or overlaps another; no window at all
     """
+    if not isinstance(windows, Mapping) or not all(isinstance(texts, str | Iterable) for texts in windows.values()):
+        raise ValueError("windows must be a mapping from days to windows, such as {'mon-fri': '08:00-19:00'}")
     days: list[list[Window]] = [[] for _ in DAYS]
     for name, texts in windows.items():
         parsed = [Window.parse(text) for text in ([texts] if isinstance(texts, str) else texts)]
@@ -99,13 +103,13 @@ def _apart(day: str, windows: Iterable[Window]) -> tuple[Window, ...]:
 def _days(name: str) -> range:
     known = f"the days are {', '.join(SHORT_DAYS)}, alone or as 'mon-fri'"
     if not isinstance(name, str):
-        raise ValueError(f"{name!r} is no day: {known}")
+        raise ValueError(f"{shown(name)} is no day: {known}")
     ends = [_day(part.strip().lower()) for part in name.split("-")]
     if len(ends) > 2 or None in ends:
-        raise ValueError(f"{name!r} is no day: {known}")
+        raise ValueError(f"{shown(name)} is no day: {known}")
     first, last = ends[0], ends[-1]
     if first is None or last is None or first > last:
-        raise ValueError(f"the days {name!r} run backwards: a week begins on Monday here; {known}")
+        raise ValueError(f"the days {shown(name)} run backwards: a week begins on Monday here; {known}")
     return range(first, last + 1)
 
 
@@ -120,7 +124,7 @@ def _minute(text: str, window: str) -> int:
     hour, colon, minute = text.strip().partition(":")
     plain = (hour + minute).isascii() and (hour + minute).isdigit()
     if not (colon and plain and 1 <= len(hour) <= 2 and len(minute) == 2 and int(minute) < 60):
-        raise ValueError(f"{window!r} is no window such as '08:00-12:30'")
+        raise ValueError(f"{shown(window)} is no window such as '08:00-12:30'")
     return int(hour) * 60 + int(minute)
 
 
@@ -306,9 +310,9 @@ def rule_for(country: str, purpose: str) -> Rule:
     code = country.strip().upper() if isinstance(country, str) else country
     if code not in COUNTRIES:
         raise ValueError(
-            f"no calling hours are known for the country {country!r}: known are {', '.join(COUNTRIES)}. "
+            f"no calling hours are known for the country {shown(country)}: known are {', '.join(COUNTRIES)}. "
             "For any other, use CallingHours.careful(...) or CallingHours.weekly(...)"
         )
     if purpose not in PURPOSES:
-        raise ValueError(f"{purpose!r} is no purpose of a call: the purposes are {', '.join(PURPOSES)}")
+        raise ValueError(f"{shown(purpose)} is no purpose of a call: the purposes are {', '.join(PURPOSES)}")
     return RULES[code, purpose]

@@ -26,6 +26,7 @@ from airflow_provider_wolkvox.calling.countries import (
     rule_for,
     week,
 )
+from airflow_provider_wolkvox.phone import shown
 
 HORIZON: Final = timedelta(days=60)
 """How far ahead `next_open` looks. No law here is closed for longer; a list of closed dates can be."""
@@ -127,6 +128,8 @@ class CallingHours:
         """
         countries: set[str] = set()
         dates: set[date] = set()
+        if holidays is not None and not isinstance(holidays, Iterable):
+            raise ValueError("holidays must be a country's code, dates, or both in a list")
         for closed in (holidays,) if isinstance(holidays, str) else (holidays or ()):
             if isinstance(closed, date) and not isinstance(closed, datetime):
                 dates.add(date(closed.year, closed.month, closed.day))
@@ -417,9 +420,9 @@ def utc(at: datetime) -> datetime:
     """
     offset = at.utcoffset() if isinstance(at, datetime) else None
     if offset is None:
-        raise ValueError(f"{at!r} has no time zone, so it is no instant: give an aware datetime")
+        raise ValueError(f"{shown(at)} has no time zone, so it is no instant: give an aware datetime")
     if not 1 < at.year < 9999:
-        raise ValueError(f"{at!r} is at the calendar's edge: give an instant in the years 2 to 9998")
+        raise ValueError(f"{shown(at)} is at the calendar's edge: give an instant in the years 2 to 9998")
     wall = datetime(at.year, at.month, at.day, at.hour, at.minute, at.second, at.microsecond, UTC)
     return wall - offset
 
@@ -432,7 +435,7 @@ def _date(text: str) -> date:
     try:
         return date.fromisoformat(text.strip())
     except ValueError:
-        raise ValueError(f"{text!r} is no date such as '2026-12-24'") from None
+        raise ValueError(f"holidays: {shown(text)} is no date such as '2026-12-24'") from None
 
 
 def _zone(timezone: Any) -> str:
@@ -455,7 +458,7 @@ def _unknown_zone(name: object) -> str:
     # A city or a country without its continent is the common mistake.
     near += [zone for zone in known if str(name).lower() in zone.lower().split("/") and zone not in near]
     return (
-        f"{name!r} is no time zone; "
+        f"{shown(name)} is no time zone; "
         + (f"near it are {', '.join(near)}" if near else "one is named like America/Bogota or America/Lima")
         + f" ({len(known)} are known: zoneinfo.available_timezones())"
     )
@@ -471,7 +474,7 @@ def _country(code: object) -> str:
     known = sorted(country for country in list_supported_countries() if len(country) == 2)
     if name not in known:
         raise ValueError(
-            f"{code!r} is neither a date nor a country whose public holidays are known: {', '.join(known)}"
+            f"{shown(code)} is neither a date nor a country whose public holidays are known: {', '.join(known)}"
         )
     return name
 
