@@ -411,6 +411,9 @@ class Transport:
                     return f"the answer is longer than {link.longest >> 10:,} KB"
                 case ssl.SSLCertVerificationError():
                     return f"the server's certificate was refused ({link.verify_message})"
+                case ssl.SSLError() if not isinstance(link, ssl.SSLEOFError):
+                    # Its number is OpenSSL's, which the system's list of errors has other words for.
+                    return f"no TLS connection came about ({str(link.reason or 'unknown').lower().replace('_', ' ')})"
                 case socket.gaierror():
                     return "the server's name could not be resolved"
                 case TimeoutError() if self.exchange.connected:

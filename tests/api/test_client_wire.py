@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import tracemalloc
+import warnings
 
 import pytest
 from client_testing import AGENT, ONCE, PHONE, QUICK, TOKEN, failure_of, lost_after_sending
@@ -41,6 +42,19 @@ def is_not_sent(client) -> NotSent:
 def test_a_name_that_does_not_resolve_is_not_sent(connect):
     with pytest.raises(NotSent, match="name"):
         connect("https://no-such-server.invalid", resend=ONCE).aux_call(AGENT, PHONE)
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_server_that_knows_only_an_old_tls_is_told_by_that(connect, tls):
+    context = tls("127.0.0.1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1
+    context.set_ciphers("DEFAULT@SECLEVEL=0")
+    with RawServer(always(accepted()), tls=context) as server:
+        failure = is_not_sent(connect(server, resend=ONCE))
+    assert "no TLS connection came about (" in str(failure)
+    assert "operation not permitted" not in str(failure)
 
 
 def test_a_refused_connection_is_not_sent(connect):
