@@ -30,9 +30,14 @@ RULES = Rules(shorter_than=30, hung_up_by="customer", max_attempts=2, within=tim
 )
 def wolkvox_retry_after_campaign():
     @task
-    def summary(skips: dict[str, int], results: list[dict]) -> dict[str, dict[str, int]]:
-        """Count what became of the callbacks, and why the other customers were not called back."""
-        return {"called back": dict(Counter(call["result"] for call in results)), "not called back": skips}
+    def summary(skips: dict[str, int], chosen: int, results: list[dict]) -> dict:
+        """Count what became of each customer; the sum of all counts is that of the campaign's customers."""
+        return {
+            "called back": dict(Counter(call["result"] for call in results)),
+            # Their tasks are red, and named so: which of the two it is decides whether a phone may have rung.
+            "refused or in doubt": chosen - len(results),
+            "not called back": skips,
+        }
 
     @task
     def all_called() -> None:
@@ -49,7 +54,7 @@ def wolkvox_retry_after_campaign():
     finished >> callbacks
     # --8<-- [end:chain]
     calls >> all_called()
-    summary(callbacks.output["skips"], outcomes.output)
+    summary(callbacks.output["skips"], callbacks.output["chosen"], outcomes.output)
 
 
 wolkvox_retry_after_campaign()

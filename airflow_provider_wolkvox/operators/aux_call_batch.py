@@ -45,6 +45,14 @@ _LOOK_AHEAD_HOLDS = 1.0
 # National numbers of Peru, Chile and Ecuador.
 _SHORT = (8, 9)
 _CALL_KEYS = {"agent_id", "customer_phone", "call_before"}
+NONE_MADE = "none_made"
+_MEANS = {
+    Made.REFUSED: "wolkvox rejected them, no phone rang",
+    Made.UNKNOWN: "their outcome is unknown, the phones may have rung",
+    Made.SKIPPED: "they were not to be made, no phone rang",
+    Made.NOT_SENT: "they were not sent, no phone rang",
+    Made.LEFT: "they were not reached",
+}
 _STATES = {Made.ACCEPTED: State.ACCEPTED, Made.REFUSED: State.REFUSED, Made.UNKNOWN: State.INTENT}
 
 
@@ -77,6 +85,9 @@ class AuxCallBatchOperator(CallingOperator):
     :param max_calls: how many calls to make in this run; default None, all
     :param max_duration: how long to start calls in this run; default None, any time
     :param stop_on: which outcomes end the batch besides those above: `"refused"`, `"unknown"`; default none
+    :param fail_on: which results fail the task once all is reported: `"unknown"`, `"refused"`, `"skipped"`,
+        `"not_sent"`, `"left"`, and `"none_made"`: nobody was called although there was somebody to call; default
+        `"unknown"` and `"none_made"`, `()` for none
     :param max_unknown: how many unknown outcomes in a row end it; default 3, None for any number
     :param results_path: where to write the results as JSON lines instead of returning them, any path that Airflow's
         object storage knows; the path is returned; default None, not written (templated)
@@ -99,6 +110,7 @@ class AuxCallBatchOperator(CallingOperator):
         "pace": length_or_none_at_all,
         "max_calls": optional(whole_number()),
         "max_duration": optional(length),
+        "fail_on": choices(*(made.value for made in Made if made is not Made.ACCEPTED), NONE_MADE),
         "stop_on": choices(Made.REFUSED.value, Made.UNKNOWN.value),
         "max_unknown": optional(whole_number()),
         "results_path": optional(path),
@@ -117,6 +129,7 @@ class AuxCallBatchOperator(CallingOperator):
         max_calls: int | None = None,
         max_duration: timedelta | None = None,
         stop_on: Sequence[str] = (),
+        fail_on: Sequence[str] = (Made.UNKNOWN, NONE_MADE),
         max_unknown: int | None = 3,
         results_path: str | None = None,
         report_path: str | None = None,
@@ -131,6 +144,7 @@ class AuxCallBatchOperator(CallingOperator):
         self.max_calls = max_calls
         self.max_duration = max_duration
         self.stop_on = stop_on
+        self.fail_on = fail_on
         self.max_unknown = max_unknown
         self.results_path = results_path
         self.report_path = report_path
@@ -162,6 +176,7 @@ class AuxCallBatchOperator(CallingOperator):
             self._look_up(batch, world, pausing=not batch.ended_because)
         result = self._report(batch, world, assets)
         self._pause_if_it_helps(batch, world)
+        self._fail_if_asked_to(batch, world, result)
         return result
 
     def on_kill(self) -> None:
@@ -335,6 +350,29 @@ class AuxCallBatchOperator(CallingOperator):
             self.log.warning(
                 "What is left is outside of its hours, and this Airflow cannot let the task wait for them."
             )
+
+    def _fail_if_asked_to(self, batch: Batch, world: _World, result: list[dict[str, Any]] | str) -> None:
+        """Fail the task for what became of its calls, once all of it is reported.
+
+        :raises AirflowException: a retry may help: it makes the calls that certainly rang nobody
+        :raises AirflowFailException: it cannot help
+        """
+        counts = {name: count for name, count in batch.counts.items() if count}
+        for made in (Made.REFUSED, Made.UNKNOWN, Made.SKIPPED, Made.NOT_SENT, Made.LEFT):
+            if made in counts:
+                self.log.warning("%s of %d calls: %s.", counts[made], len(batch.calls), _MEANS[made])
+        failing = [made for made in map(str, self.fail_on) if made in counts]
+        if NONE_MADE in map(str, self.fail_on) and batch.calls and Made.ACCEPTED not in counts:
+            failing.append(NONE_MADE)
+        if not failing:
+            return
+        if self.do_xcom_push:
+            world.context["ti"].xcom_push(key="return_value", value=result)
+        again = world.remembers and failing != [Made.UNKNOWN]
+        raise (AirflowException if again else AirflowFailException)(
+            f"The batch is reported and fails for {', '.join(failing)} (fail_on). {_counted(batch)}. Nobody who was "
+            "called is called again by a retry."
+        )
 
 
 class _World:

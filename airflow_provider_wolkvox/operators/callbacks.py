@@ -117,6 +117,7 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
             self._write(plan)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="skips", value=counts)
+            context["ti"].xcom_push(key="chosen", value=self.chosen)
         return [{"agent_id": callback.agent_id, "customer_phone": callback.phone} for callback in plan.callbacks]
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:

@@ -178,9 +178,9 @@ class AgentReadySensor(WolkvoxSensor):
 class CallOutcomeSensor(WolkvoxSensor):
     """Wait until the reports tell what became of a call, or of several; returns it.
 
-    Of each call: `conn_id`, `agent_id`, `connected` (true or false), `result`, `seconds` (of talk),
-    `disposition`, `disposition_2`, `hang_up` (`agent` or `customer`) and `at` (ISO 8601). Records appear
-    late: some only once the agent has done with the call [doc].
+    Of each call: `conn_id`, `agent_id`, `customer_phone` (masked), `connected` (true or false), `result`,
+    `seconds` (of talk), `disposition`, `disposition_2`, `hang_up` (`agent` or `customer`) and `at` (ISO
+    8601). Records appear late: some only once the agent has done with the call [doc].
 
     :param conn_id: the call's `conn_id`; or a list of them, such as a mapped task's output, which is waited for
         with the same two requests a poke and gives a list in its order (templated)
@@ -255,6 +255,7 @@ class CallOutcomeSensor(WolkvoxSensor):
 
     def _outcome(self, call: ConnectedCall | UnconnectedCall) -> dict[str, Any]:
         from airflow_provider_wolkvox.api import ConnectedCall
+        from airflow_provider_wolkvox.phone import masked
 
         if self.agent_id and call.agent_id != str(self.agent_id):
             raise AirflowFailException(
@@ -265,6 +266,7 @@ class CallOutcomeSensor(WolkvoxSensor):
         return {
             "conn_id": call.conn_id,
             "agent_id": call.agent_id,
+            "customer_phone": masked(call.phone),
             "connected": isinstance(call, ConnectedCall),
             "result": getattr(call, "result", "ANSWER"),
             "seconds": getattr(call, "seconds", 0),

@@ -24,7 +24,7 @@ def server() -> Server:
 
 
 def batch(**arguments):
-    given = {"calls": CALLS, "calling_hours": None, "wait_for_agents": False, **arguments}
+    given = {"calls": CALLS, "calling_hours": None, "wait_for_agents": False, "fail_on": (), **arguments}
     return lambda dag: AuxCallBatchOperator(task_id="task", **given)
 
 

@@ -200,6 +200,24 @@ class TestAfterACampaign:
         assert {call.phone: call.agent_id for call in wolkvox_simulator.calls} == lost
 
 
+def test_the_summary_of_a_campaign_counts_each_customer_once(dag_of):
+    results = [{"result": "ANSWER"}] * 30 + [{"result": "BUSY"}] * 8
+    told = dag_of("wolkvox_retry_after_campaign").get_task("summary").python_callable({"length": 20}, 40, results)
+    assert told == {
+        "called back": {"ANSWER": 30, "BUSY": 8},
+        "refused or in doubt": 2,
+        "not called back": {"length": 20},
+    }
+
+
+def test_the_summary_of_several_tokens_counts_each_call_once_and_fails_for_one_of_unknown_outcome(dag_of):
+    summary = dag_of("wolkvox_callbacks_by_token").get_task("summary").python_callable
+    counts = {"accepted": 30, "refused": 2, "unknown": 0, "skipped": 5, "not_sent": 1, "left": 2}
+    assert sum(summary(counts, counts).values()) == 80
+    with pytest.raises(ValueError, match="unknown"):
+        summary(counts, {**counts, "unknown": 1})
+
+
 def test_a_test_run_with_the_real_wolkvox_rings_nobody(set_connection, dag_of, capfd):
     # The token is of no form, so that nothing is sent here in any case.
     set_connection(password="no token")

@@ -512,6 +512,7 @@ def test_a_connected_call_is_told(simulator, wolkvox_connection, server):
     assert told == {
         "conn_id": call,
         "agent_id": AGENT,
+        "customer_phone": "***0101",
         "connected": True,
         "result": "ANSWER",
         "seconds": 73,
