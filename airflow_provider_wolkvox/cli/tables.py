@@ -36,7 +36,7 @@ def _shown(value: Any, output: str) -> Any:
     if not isinstance(value, str):
         return value
     text = "\n".join(map(cleaned, value.splitlines()))
-    return escape(text) if output in ("table", "plain") else text
+    return escape(text) if output == "table" else text
 
 
 def logs_to_stderr() -> AbstractContextManager[Any]:

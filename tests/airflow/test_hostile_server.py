@@ -86,3 +86,15 @@ def test_a_rejection_s_words_are_kept_short_and_without_numbers(simulator, name,
         assert "\x1b" not in text
         assert "\\u001b" not in text
         assert "\\u202e" not in text
+
+
+@pytest.mark.parametrize("output", ["table", "plain", "json", "yaml"])
+def test_a_command_prints_a_server_s_words_as_words(capsys, output):
+    from airflow_provider_wolkvox.cli.tables import print_rows
+
+    words = "[/x] [red]busy[/red]\x1b[2J\u202e :smile:"
+    print_rows([{"result": words, "seconds": 7}], output, nothing="")
+    shown = capsys.readouterr().out
+    assert "[/x] [red]busy[/red]" in " ".join(shown.split())
+    assert "\x1b[2J" not in shown
+    assert "\u202e" not in shown
