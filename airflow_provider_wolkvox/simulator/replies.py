@@ -84,10 +84,10 @@ HOLD_DONE = "Hold agentbox has been excecuted"
 MUTE_DONE = "Microphone agentbox has been excecuted"
 TYPE_DONE = "Type has been successful"
 RECALL_DONE = "Recall has been successful"
-# GUESS: that dtmf and agent_display answer a text with a text in data is doc, which texts is not; of editing and
-# deleting a recall nothing is.
-DTMF_DONE = "Dtmf has been successful"
-DISPLAY_DONE = "Display has been successful"
+# The msg of dtmf and agent_display (doc: their own text is in data). Of editing and deleting a recall nothing is
+# documented: these two are a GUESS.
+DEFAULT = "default"
+TONES_SENT = "tones agentbox has been added "
 RECALL_EDITED = "Recall has been edited successfully"
 RECALL_DELETED = "Recall has been deleted successfully"
 # GUESS: no sample of token_info's msg is known to us.
@@ -112,9 +112,14 @@ def transferred(phone: str) -> str:
     return f"Call has been transfer to {phone} number"
 
 
-def status_changed(status: str) -> str:
-    """Return the msg of an agent whose state was set (doc). GUESS: that it ends with the state as it was asked for."""
-    return f"Agent status has been modified to {status}"
+def status_changed(name: str) -> str:
+    """Return the msg of an agent whose state was set (doc): it ends with the state's name, not with its id."""
+    return f"Agent status has been modified to {name}"
+
+
+def displayed(display: str) -> str:
+    """Return what `agent_display` has in data (doc, for `hide`). GUESS: that it is alike for `show`."""
+    return "Agentbox has been hide" if display == "hide" else "Agentbox has been show"
 
 
 def no_such_campaign(campaign_id: str) -> Envelope:
@@ -132,17 +137,40 @@ def campaign_changed(done: str) -> Envelope:
     return Envelope(202, None, f"The {done} successfully")
 
 
-def licence_exceeded(number: int, limit: int, left: int) -> Envelope:
-    """Return the refusal of records that the licence does not cover (seen, but for its middle: a GUESS)."""
-    middle = f"and your licence allows ({limit})."
-    msg = f"You are uploading ({number}) records {middle} You can upload {max(0, left)} records. Try again."
-    return Envelope(404, "Not Found", msg)
+def licence_exceeded(number: int, limit: int) -> Envelope:
+    """Return the refusal of records that the licence does not cover (seen).
+
+    `number` counts the rows that are loaded already too, and `limit` is the cap itself, whatever is left of it.
+    """
+    cap = f"According to quantity active licenses, You can upload {limit} records. Try again."
+    return Envelope(404, "Not Found", f"You are uploading ({number}) records to the system. {cap}")
 
 
-def recalled(number: int) -> Envelope:
+def recalled(campaign_id: str, name: str, value: str, normalized: str, number: int) -> Envelope:
     """Return what is said of records that were put back into dialling (doc)."""
     msg = f"{number} record(s) have been marked for recall successfully"
-    return Envelope(200, None, msg, {"affected_records": str(number)})
+    row = {
+        "campaign_id": campaign_id,
+        "field": name,
+        "value": value,
+        "normalized_value": normalized,
+        "affected_records": str(number),
+    }
+    return Envelope(200, None, msg, [row])
+
+
+CUSTOMER_ID_MISSING = "customer_id is required"
+
+
+def not_added(place: int, why: str) -> dict[str, str]:
+    """Return an entry of `array_errors`, `place` counted from 0 (seen, for an empty customer_id).
+
+    GUESS: how it is for any other reason.
+    """
+    if why == CUSTOMER_ID_MISSING:
+        msg = "CUSTOMER_ID is a required field, please validate the data"
+        return {"error": f"CUSTOMER_ID is empty, object position {place}", "msg": msg}
+    return {"error": f"{why}, object position {place}", "msg": why}
 
 
 def records_found(number: int) -> str:

@@ -663,7 +663,7 @@ def test_a_batch_that_the_licence_does_not_cover_stops_the_upload_with_wolkvoxs_
     with a_campaign(monkeypatch, record_limit=4) as (sim, _):
         message = failed(attempt(server, make=add, retries=3, quiet=True))
         assert "You are uploading (5) records" in message
-        assert "You can upload 1 records" in message
+        assert "You can upload 4 records" in message
         assert added(sim) == Counter(c0=1, c1=1)
         assert sent(sim) == 2
 

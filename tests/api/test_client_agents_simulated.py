@@ -87,7 +87,7 @@ def test_each_method_does_at_the_station_what_it_says(method, sim, ready, connec
         case "mute":
             assert station.muted
         case "dtmf":
-            assert given == "12#"
+            assert given == "tones agentbox has been added "
         case "disposition":
             assert isinstance(given, AgentCall)
             assert given.conn_id == sim.calls[-1].conn_id

@@ -235,7 +235,7 @@ def test_hold_and_mute_toggle_and_end_with_the_call(sim, caller, clock, talking,
 
 
 def test_tones_can_be_read_among_the_commands(sim, caller, talking):
-    done(caller.command("dtmf", tones="1*#"), "Dtmf has been successful", "1*#")
+    done(caller.command("dtmf", tones="1*#"), "default", "tones agentbox has been added ")
     caller.command("dtmf", tones="23")
     refused(caller.command("dtmf", tones="1 2"), "tones_wrong")
     tones = [command for command in sim.commands if command.api == "dtmf"]
@@ -312,10 +312,10 @@ def test_a_call_of_which_nothing_is_known_leaves_the_last_one_untyped(sim, calle
 
 
 def test_a_state_of_the_operations_own_is_shown_until_ready(sim, caller, clock):
-    done(caller.command("change_status", status="2"), "Agent status has been modified to 2")
+    done(caller.command("change_status", status="2"), "Agent status has been modified to LUNCH")
     clock.now += 7
     assert (sim.station(AGENT).status, shown(caller)) == ("2", ("LUNCH", "7"))
-    done(caller.command("change_status", status="ready"), "Agent status has been modified to ready")
+    done(caller.command("change_status", status="ready"), "Agent status has been modified to Ready")
     assert (sim.station(AGENT).status, shown(caller)) == ("ready", ("Ready", "0"))
 
 
@@ -328,7 +328,7 @@ def test_states_are_what_the_directory_says(sim, caller):
 
 def test_logging_out_hangs_up_and_the_agent_can_do_nothing_more(sim, caller, talking):
     caller.command("hold")
-    done(caller.command("change_status", status="logout"), "Agent status has been modified to logout")
+    done(caller.command("change_status", status="logout"), "Agent status has been modified to Logout")
     station = sim.station(AGENT)
     assert (station.status, station.on_call, station.on_hold) == ("logout", False, False)
     assert connected(caller)[talking]["hang_up"] == "agent"
@@ -370,7 +370,7 @@ def test_a_campaign_gives_no_calls_to_an_agent_at_lunch(clock, caller_of):
 
 def test_buttons_are_hidden_and_shown(sim, caller):
     got = caller.command("agent_display", display="hide", button="hungup")
-    done(got, "Display has been successful", "hide hungup")
+    done(got, "default", "Agentbox has been hide")
     caller.command("agent_display", display="hide", button="dial")
     assert sim.station(AGENT).hidden == {"hungup", "dial"}
     caller.command("agent_display", display="show", button="hungup")

@@ -153,8 +153,11 @@ def test_a_customer_loaded_twice_is_dialled_twice_unless_doubles_are_refused(sim
     sim.reset()
     sim.add_campaign(CAMPAIGN, records=customers(2), refuse_duplicates=True)
     got = add(caller, [*customers(1), *customers(1, first=5), *customers(1, first=5)])
-    assert [wrong["register"] for wrong in got.json["data"][0]["array_errors"]] == ["1", "3"]
+    assert [wrong["error"][-1] for wrong in got.json["data"][0]["array_errors"]] == ["0", "2"]
     assert sim.campaign(CAMPAIGN).added == {"c0": 1, "c1": 1, "c5": 1}
+
+
+NOT_FLAT = "a record is a flat object of texts"
 
 
 def test_unsound_records_are_refused_one_by_one_and_the_others_added(sim, caller):
@@ -166,10 +169,13 @@ def test_unsound_records_are_refused_one_by_one_and_the_others_added(sim, caller
         "total_success": "1",
         "total_errors": "4",
         "array_errors": [
-            {"register": "1", "customer_id": "", "error": "customer_id is required"},
-            {"register": "3", "customer_id": "x", "error": "a record is a flat object of texts"},
-            {"register": "4", "customer_id": "y", "error": "a telephone is required"},
-            {"register": "5", "customer_id": "", "error": "a record is a flat object of texts"},
+            {
+                "error": "CUSTOMER_ID is empty, object position 0",
+                "msg": "CUSTOMER_ID is a required field, please validate the data",
+            },
+            {"error": f"{NOT_FLAT}, object position 2", "msg": NOT_FLAT},
+            {"error": "a telephone is required, object position 3", "msg": "a telephone is required"},
+            {"error": f"{NOT_FLAT}, object position 4", "msg": NOT_FLAT},
         ],
     }
     assert sim.campaign(CAMPAIGN).batches == (("c0",),)
@@ -217,8 +223,10 @@ def test_the_licence_caps_the_records_of_all_campaigns_together(caller_of):
         sim.add_campaign(CAMPAIGN)
         got = add(caller_of(sim), customers(5))
         assert got.status == 404
-        assert got.json["msg"].startswith("You are uploading (11) records ")
-        assert got.json["msg"].endswith(" You can upload 4 records. Try again.")
+        assert got.json["msg"] == (
+            "You are uploading (11) records to the system. According to quantity active licenses, "
+            "You can upload 10 records. Try again."
+        )
         assert add(caller_of(sim), customers(4)).status == 201
 
 
@@ -241,7 +249,15 @@ def test_records_that_ended_so_are_dialled_once_more_and_the_others_are_not(sim,
     clock.now += 3600
     got = recall(caller, "no answer")
     assert (got.status, got.json["msg"]) == (200, "2 record(s) have been marked for recall successfully")
-    assert got.json["data"] == {"affected_records": "2"}
+    assert got.json["data"] == [
+        {
+            "campaign_id": CAMPAIGN,
+            "field": "Cod_Machine",
+            "value": "no answer",
+            "normalized_value": "NO-ANSWER",
+            "affected_records": "2",
+        }
+    ]
     seen = sim.campaign(CAMPAIGN)
     assert (seen.counters.clean, seen.finished, seen.recalls) == (2, False, 1)
     clock.now += 3600
@@ -254,8 +270,8 @@ def test_a_recalled_record_is_not_recalled_again_before_it_was_dialled(sim, call
     sim.add_campaign(CAMPAIGN, records=customers(3), call_results="BUSY", started=True)
     clock.now += 3600
     stop(caller)
-    assert recall(caller, "BUSY").json["data"] == {"affected_records": "3"}
-    assert recall(caller, "BUSY").json["data"] == {"affected_records": "0"}
+    assert recall(caller, "BUSY").json["data"][0]["affected_records"] == "3"
+    assert recall(caller, "BUSY").json["data"][0]["affected_records"] == "0"
 
 
 def test_recalled_records_wait_for_those_never_dialled(sim, caller, clock):
@@ -272,10 +288,10 @@ def test_records_are_recalled_by_disposition_too(sim, caller, clock):
     what = CallResult.of("ANSWER", cod_act="102", cod_act_2="9")
     sim.add_campaign(CAMPAIGN, records=customers(3), call_results=what, started=True)
     clock.now += 3600
-    assert recall(caller, "101", "cod_rslt1").json["data"] == {"affected_records": "0"}
-    assert recall(caller, "102", "cod_rslt1").json["data"] == {"affected_records": "3"}
+    assert recall(caller, "101", "cod_rslt1").json["data"][0]["affected_records"] == "0"
+    assert recall(caller, "102", "cod_rslt1").json["data"][0]["affected_records"] == "3"
     clock.now += 3600
-    assert recall(caller, "9", "cod_rslt2").json["data"] == {"affected_records": "3"}
+    assert recall(caller, "9", "cod_rslt2").json["data"][0]["affected_records"] == "3"
     assert recall(caller, "9", "cod_rslt9").status == 400
 
 

@@ -84,7 +84,7 @@ class Play:
         elif deed == "recall":
             body = {"field": "Cod_Machine", "value": what}
             got = self.ask("PUT", "campaign", "recall_records", body, campaign_id="40001")
-            self.to_dial += int(got.json["data"]["affected_records"])
+            self.to_dial += int(got.json["data"][0]["affected_records"])
         elif deed == "add":
             rows = customers(what, first=1000 + self.added)
             asked = {"type_campaign": "predictive", "campaign_id": "40001", "campaign_status": "start"}

@@ -94,7 +94,7 @@ def dtmf(operation: Operation, token: Token, request: Request, mode: ResponseMod
     tones = request.parameters["tones"]
     if not re.fullmatch("[0-9*#A-D]+", tones):
         return operation.replies.tones_wrong
-    return Envelope(200, None, replies.DTMF_DONE, tones)
+    return Envelope(200, None, replies.DEFAULT, replies.TONES_SENT)
 
 
 # Dispositions
@@ -152,7 +152,7 @@ def change_status(operation: Operation, token: Token, request: Request, mode: Re
             operation.log_out(agent_id)
         else:
             operation.set_state(agent_id, status)
-    return Envelope(200, None, replies.status_changed(status))
+    return Envelope(200, None, replies.status_changed(operation.directory.state_name(status)))
 
 
 def agent_display(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
@@ -162,7 +162,7 @@ def agent_display(operation: Operation, token: Token, request: Request, mode: Re
         return operation.replies.display_wrong
     if mode.act:
         operation.stations_kept.show(agent_id, button, shown=display == "show")
-    return Envelope(200, None, replies.DISPLAY_DONE, f"{display} {button}")
+    return Envelope(200, None, replies.DEFAULT, replies.displayed(display))
 
 
 # Recalls. They are kept and can be read; nothing dials them.

@@ -52,7 +52,7 @@ def stop(operation: Operation, token: Token, request: Request, mode: ResponseMod
 def add_record(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
     """Load records, all that are sound; a customer that is there already is loaded again.
 
-    GUESS: the loading of doubles (see `add_campaign`), the shape of `array_errors`, what becomes of the
+    GUESS: the loading of doubles (see `add_campaign`), what becomes of the
     campaign where some records are refused, and that `campaign_status` is what the campaign is afterwards
     (unless two others are on already, of which the answer says nothing).
     """
@@ -70,18 +70,14 @@ def add_record(operation: Operation, token: Token, request: Request, mode: Respo
         return operation.replies.too_many_records
     limit, loaded = operation.record_limit, operation.campaigns.loaded
     if limit is not None and loaded + len(rows) > limit:
-        return replies.licence_exceeded(loaded + len(rows), limit, limit - loaded)
+        return replies.licence_exceeded(loaded + len(rows), limit)
     refusals = operation.campaigns.refusals(state, rows)
     sound = [row for row, why in zip(rows, refusals, strict=True) if not why]
     data = {
         "total_registers": str(len(rows)),
         "total_success": str(len(sound)),
         "total_errors": str(len(rows) - len(sound)),
-        "array_errors": [
-            {"register": str(place), "customer_id": _customer_id(row), "error": why}
-            for place, (row, why) in enumerate(zip(rows, refusals, strict=True), 1)
-            if why
-        ],
+        "array_errors": [replies.not_added(place, why) for place, why in enumerate(refusals) if why],
     }
     if not sound:
         return replies.NONE_ADDED.with_data([data])
@@ -106,16 +102,17 @@ def recall_records(operation: Operation, token: Token, request: Request, mode: R
     name, value = (wanted.get("field"), wanted.get("value")) if isinstance(wanted, dict) else (None, None)
     if not isinstance(name, str) or name not in RECALL_FIELDS or not isinstance(value, str) or not value:
         return operation.replies.body_wrong
+    normalized = value
     if name == "Cod_Machine":
         # A result may be written as any report writes it; a word that is none fits no record.
         with suppress(CallError):
-            value = CallResult.of(value).result
-    found = operation.campaigns.to_recall(state, name, value, operation.now())
+            normalized = CallResult.of(value).result
+    found = operation.campaigns.to_recall(state, name, normalized, operation.now())
     if mode.act:
         operation.campaigns.recall(state, found)
         state.recalls += 1
         operation.campaigns_changed()
-    return replies.recalled(len(found))
+    return replies.recalled(campaign_id, name, value, normalized, len(found))
 
 
 def codify(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
@@ -260,7 +257,3 @@ def _json(request: Request) -> object:
         return read_json(request.body)
     except BodyError:
         return None
-
-
-def _customer_id(row: object) -> str:
-    return str(row.get("customer_id", "")) if isinstance(row, dict) else ""

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from itertools import count
 
 from airflow_provider_wolkvox.simulator.body import shown
+from airflow_provider_wolkvox.simulator.replies import CUSTOMER_ID_MISSING
 from airflow_provider_wolkvox.simulator.state.calls import OUT_PRE, CallResult, GivenResults, results_of
 from airflow_provider_wolkvox.simulator.state.predictive import (
     LONGEST_GAP,
@@ -411,7 +412,7 @@ def _refusal(row: object, taken: Collection[str]) -> str:
     if not isinstance(row, Mapping) or not all(isinstance(value, str) for value in row.values()):
         return "a record is a flat object of texts"
     if not row.get("customer_id"):
-        return "customer_id is required"
+        return CUSTOMER_ID_MISSING
     if not first_telephone(row):
         return "a telephone is required"
     return "customer_id exists already" if row["customer_id"] in taken else ""

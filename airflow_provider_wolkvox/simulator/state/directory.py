@@ -124,6 +124,10 @@ class Directory:
         """Return whether the operation has the disposition `cod_act` in `group`, 1 or 2."""
         return any(code.cod_act == cod_act and code.group in (None, group) for code in self.activity_codes)
 
+    def state_name(self, state: str) -> str:
+        """Return the name of an agent's state `state`. GUESS: how `ready` and `logout` are called."""
+        return self.agent_states.get(state, state.capitalize())
+
     def skill_name(self, skill_id: str) -> str:
         """Return what the skill `skill_id` is called; "-" for one that the operation lacks."""
         return next((skill.name for skill in self.skills if skill.skill_id == skill_id), "-")
