@@ -263,7 +263,7 @@ def test_type_records_the_dispositions_of_the_call_under_way(sim, caller, clock,
     assert (row["cod_act"], row["description_cod_act"]) == ("101", "PROMISE")
     assert (row["cod_act_2"], row["description_cod_act_2"], row["comment"]) == ("102", "CALL BACK", "pays on Friday")
     assert sim.station(AGENT).call.conn_id == talking
-    (found,) = caller.report("act_3", "20260302000000", "20260302235959", cod_act="101").json["data"]
+    (found,) = caller.report("act_3", "20260302000000", "20260302235959", cod_act="cod_act1").json["data"]
     assert found["conn_id"] == talking
 
 

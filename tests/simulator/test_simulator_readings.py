@@ -166,8 +166,8 @@ def test_a_window_is_read_in_the_operations_zone(sim, caller, one_dial):
     assert report(caller, "campaign_3", campaign_id=CAMPAIGN, **exactly).json == EMPTY
 
 
-def test_the_calls_of_one_disposition_are_in_act_3(sim, caller, one_dial):
-    (row,) = rows(report(caller, "act_3", cod_act="101"))
+def test_the_calls_with_a_disposition_of_one_group_are_in_act_3(sim, caller, one_dial):
+    (row,) = rows(report(caller, "act_3", cod_act="cod_act1"))
     assert (
         row.items()
         >= {
@@ -182,7 +182,8 @@ def test_the_calls_of_one_disposition_are_in_act_3(sim, caller, one_dial):
             "campaign_id": CAMPAIGN,
         }.items()
     )
-    assert report(caller, "act_3", cod_act="102").json == EMPTY
+    for other in ("cod_act2", "101", "102"):
+        assert report(caller, "act_3", cod_act=other).json == EMPTY
 
 
 def test_a_campaigns_calls_are_in_cdr_1_and_cdr_5_as_out_pre(sim, caller, clock):

@@ -132,7 +132,7 @@ def differences(documented, answered, place="reply"):
 
 
 # Clients still send or read these in another way.
-TO_COME = {"edit_recall", "act_3"}
+TO_COME = {"edit_recall"}
 SHAPED = [
     pytest.param(
         row,

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from airflow_provider_wolkvox.simulator.endpoints.reports import Report
 from airflow_provider_wolkvox.simulator.state.calls import OUT_PRE, CallRecord, Event
+from airflow_provider_wolkvox.simulator.state.directory import GROUPS
 from airflow_provider_wolkvox.simulator.state.reporting import Fields, Wording
 
 OPTIONS = tuple(f"opt{number}" for number in range(1, 13))
@@ -280,8 +281,10 @@ def _of_agent(call: CallRecord, asked: Mapping[str, str]) -> bool:
     return call.agent_id == asked["agent_id"]
 
 
-def _of_disposition(call: CallRecord, asked: Mapping[str, str]) -> bool:
-    return call.what.cod_act == asked["cod_act"]
+def _of_group(call: CallRecord, asked: Mapping[str, str]) -> bool:
+    """Whether a call has a disposition of the group that is asked for. A code that is no group has no calls."""
+    chosen = {GROUPS[1]: call.what.cod_act, GROUPS[2]: call.what.cod_act_2}
+    return bool(chosen.get(asked["cod_act"]))
 
 
 def _abandoned(call: CallRecord) -> Iterable[CallRecord]:
@@ -303,7 +306,7 @@ AGENT_2 = Report("agent_2", _events, _agents_event, needs=("agent_id",), chosen=
 CALLS_LAST_10 = Report("calls_last_10", _any, _calls_last_10)
 # "A row appears only once the state has changed again" (doc). For agent_2 `ReportPolicy.when_over` decides.
 AGENT_14 = Report("agent_14", _events, _any_agents_event, once_over=True)
-ACT_3 = Report("act_3", _connected, _act_3, needs=("cod_act",), chosen=_of_disposition)
+ACT_3 = Report("act_3", _connected, _act_3, needs=("cod_act",), chosen=_of_group)
 # GUESS: which of the two counts results and which dispositions, and that machines are among the latter.
 # That they are always GMT-5 is doc for campaign_3 alone.
 CAMPAIGN_1 = Report(

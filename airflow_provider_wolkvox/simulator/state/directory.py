@@ -132,11 +132,6 @@ class Directory:
         """Return what the skill `skill_id` is called; "-" for one that the operation lacks."""
         return next((skill.name for skill in self.skills if skill.skill_id == skill_id), "-")
 
-    def groups_of(self, cod_act: str) -> tuple[str, ...]:
-        """Return the groups, as in `GROUPS`, that the disposition `cod_act` is in."""
-        found = {code.group for code in self.activity_codes if code.cod_act == cod_act}
-        return tuple(name for group, name in GROUPS.items() if found & {None, group})
-
     @property
     def hits(self) -> frozenset[str]:
         """The dispositions that count as a hit."""
