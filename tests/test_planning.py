@@ -108,7 +108,7 @@ def test_a_machine_of_which_the_campaigns_report_does_not_tell_yet_is_no_person(
 def test_a_call_of_another_zone_in_the_other_reports_is_still_one_attempt(sim):
     sim.report_policy = ReportPolicy(zone="+01:00")
     dialled(sim)
-    with reading(sim, timezone="Africa/Lagos") as wolkvox:
+    with reading(sim, reports_timezone="Africa/Lagos") as wolkvox:
         [attempt] = read_attempts(wolkvox, datetime.now(UTC) - 2 * HOUR, datetime.now(UTC))
     assert abs(attempt.at - (datetime.now(UTC) - HOUR)) < timedelta(seconds=30)
 

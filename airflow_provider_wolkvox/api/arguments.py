@@ -13,7 +13,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from airflow_provider_wolkvox.phone import FEWEST_DIGITS, PhoneNumber, digits_of, mask_numbers, masked
+from airflow_provider_wolkvox.phone import FEWEST_DIGITS, MOST_DIGITS, PhoneNumber, digits_of, mask_numbers, masked
 
 # A day. Sockets and locks refuse what is much longer, and then only when they are used.
 LONGEST_WAIT = 86_400
@@ -153,8 +153,9 @@ def campaign_id(value: str | int, *, or_all: bool = False) -> str:
     if or_all and value == "all":
         return "all"
     # Exactly as it stands: what would be dropped from a phone number makes another campaign's id here.
-    digits = "" if isinstance(value, bool) or not isinstance(value, (str, int)) else str(value).strip()
-    if not _DIGITS.fullmatch(digits):
+    whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**MOST_DIGITS
+    digits = str(value).strip() if whole or isinstance(value, str) else ""
+    if len(digits) > MOST_DIGITS or not _DIGITS.fullmatch(digits):
         raise ValueError(
             f"campaign_id is not digits: give the campaign's number, such as '32841'{', or all' if or_all else ''}"
         )

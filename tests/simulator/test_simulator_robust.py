@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -42,7 +43,7 @@ def crashes(monkeypatch):
 # Connections
 
 
-def test_one_connection_more_than_it_keeps_ends_the_one_that_was_idle_for_longest():
+def test_one_connection_more_than_it_keeps_ends_one_that_was_idle_and_no_other():
     with Simulator(limits=Limits(connections=2)) as sim, contextlib.ExitStack() as open_:
         caller = Caller(sim)
         socks = []
@@ -50,9 +51,12 @@ def test_one_connection_more_than_it_keeps_ends_the_one_that_was_idle_for_longes
             socks.append(open_.enter_context(caller.connect()))
             socks[-1].sendall(RINGS)
             assert socks[-1].recv(65_536).startswith(b"HTTP/1.1 200 ")
-        assert socks[0].recv(1) == b""
-        socks[1].sendall(RINGS)
-        assert socks[1].recv(65_536).startswith(b"HTTP/1.1 200 ")
+        # Usually the first; the second, if a busy machine had not let the first's thread wait again by then.
+        [ended], _, _ = select.select(socks[:2], [], [])
+        assert ended.recv(1) == b""
+        [other] = set(socks[:2]) - {ended}
+        other.sendall(RINGS)
+        assert other.recv(65_536).startswith(b"HTTP/1.1 200 ")
 
 
 def test_whoever_comes_while_all_connections_are_busy_waits_and_is_answered(sim):
