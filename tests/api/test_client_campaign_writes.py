@@ -345,11 +345,12 @@ def test_a_server_that_reads_the_head_only_ends_with_the_whole_time(connect):
 
 
 def test_a_head_that_is_handed_over_in_part_leaves_the_outcome_unknown(connect):
-    long_id = "1" * 20_000_000  # more than sockets buffer
+    parameters = {"campaign_id": "1" * 20_000_000}  # more than sockets buffer
 
     def attempt(seconds: float) -> WolkvoxError:
         with RawServer(lambda peer: peer.server.stopping.wait()) as server:
-            failure = failure_of(lambda: connect(server, total_timeout=seconds, resend=ONCE).start_campaign(long_id))
+            transport = connect(server, total_timeout=seconds, resend=ONCE)._transport
+            failure = failure_of(lambda: transport.send("PUT", "campaign.php", "start", parameters))
             assert f"within {seconds:g} s" in str(failure)
             assert server.connections <= 1
             return failure
