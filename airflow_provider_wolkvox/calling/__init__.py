@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_provider_wolkvox.calling.callbacks import Attempt, Callback, Plan, Reason, Rules, Skip, choose
+    from airflow_provider_wolkvox.calling.caps import Cap
     from airflow_provider_wolkvox.calling.countries import Rule
     from airflow_provider_wolkvox.calling.hours import CallingHours, Hours, JointHours, NeverOpens
     from airflow_provider_wolkvox.calling.local_hours import ZoneUnknown, hours_for_phone
@@ -25,6 +26,7 @@ _HOMES = {
     "Attempt": "callbacks",
     "Callback": "callbacks",
     "CallingHours": "hours",
+    "Cap": "caps",
     "Hours": "hours",
     "JointHours": "hours",
     "NeverOpens": "hours",
@@ -42,6 +44,7 @@ __all__ = [
     "Attempt",
     "Callback",
     "CallingHours",
+    "Cap",
     "Hours",
     "JointHours",
     "NeverOpens",
