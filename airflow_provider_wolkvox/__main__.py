@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 
 def main(argv: list[str]) -> int:
@@ -24,13 +25,23 @@ def main(argv: list[str]) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     commands.add_parser("simulate", help="Run a wolkvox server for this machine, with phones that count their rings")
     for command in COMMANDS:
-        subparser = commands.add_parser(command.name, help=command.help, description=command.help)
-        for arg in command.args:
-            arg.add_to_parser(subparser)
-        subparser.set_defaults(func=command.func)
+        _add(commands, command)
     args = parser.parse_args(argv)
     args.func(args)
     return 0
+
+
+def _add(commands: Any, command: Any) -> None:
+    """Add a command, or a group of them, to a parser."""
+    subparser = commands.add_parser(command.name, help=command.help, description=command.help)
+    if hasattr(command, "subcommands"):
+        group = subparser.add_subparsers(required=True, metavar="COMMAND")
+        for each in command.subcommands:
+            _add(group, each)
+        return
+    for arg in command.args:
+        arg.add_to_parser(subparser)
+    subparser.set_defaults(func=command.func)
 
 
 if __name__ == "__main__":

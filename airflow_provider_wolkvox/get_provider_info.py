@@ -63,6 +63,29 @@ def get_provider_info() -> dict[str, Any]:
         # Read by Airflow from 3.2; before, it reads nothing of it and the command is
         # `python -m airflow_provider_wolkvox`.
         "cli": ["airflow_provider_wolkvox.cli.get_wolkvox_cli_commands"],
+        "config": {
+            "wolkvox": {
+                "description": "The provider of the wolkvox contact centre.",
+                "options": {
+                    "ledger_conn_id": {
+                        "description": "The connection to the database of the ledger, which remembers every intended "
+                        "call: PostgreSQL, MySQL, MariaDB or SQLite. `airflow wolkvox ledger init` makes its tables. "
+                        "On one machine, sqlite:/// and the path of a file do as well. Empty for no ledger.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "wolkvox_ledger",
+                        "default": "",
+                    },
+                    "namespace": {
+                        "description": "Tells the DAGs of several deployments apart that share a ledger.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "production",
+                        "default": "default",
+                    },
+                },
+            }
+        },
         "connection-types": [
             {
                 "connection-type": "wolkvox",

@@ -1,10 +1,13 @@
-"""PostgreSQL and Redis for as long as a ``with`` block lasts, from whatever packages the machine has.
+"""PostgreSQL, MariaDB and Redis for as long as a ``with`` block lasts, from whatever packages the machine has.
 
     require_services()
     with tempfile.TemporaryDirectory() as folder, Services.running(Path(folder)) as services:
         print(services.postgres_url, services.redis_url)
 
-Both listen on free ports of 127.0.0.1 and ask for a password made for this run. Their files are in the folder, and
+    with running_database("mariadb", Path(folder)) as url:
+        print(url)
+
+They listen on free ports of 127.0.0.1 and ask for a password made for this run. Their files are in the folder, and
 they are gone when the block is left, or when our process is. Nothing is installed and no service of the machine's
 own is touched.
 """
@@ -77,10 +80,34 @@ class Services:
             yield cls(postgres_url=undo.enter_context(_postgres(folder)), redis_url=undo.enter_context(_redis(folder)))
 
 
+def missing_programs(database: str) -> list[str]:
+    """Return which programs of a database this machine lacks.
+
+    :param database: `postgresql` or `mariadb`
+    """
+    find, _ = _DATABASES[database]
+    return [name for name, path in find().items() if path is None]
+
+
+@contextlib.contextmanager
+def running_database(database: str, folder: Path) -> Iterator[str]:
+    """Start one database in this folder, and end it when the block is left; its URL, for SQLAlchemy, names no driver.
+
+    :param database: `postgresql` or `mariadb`
+    :raises ServiceError: if it is missing or does not start
+    """
+    if missing := missing_programs(database):
+        raise ServiceError(f"This machine has no {', no '.join(missing)}. Nothing was started.")
+    _, start = _DATABASES[database]
+    folder = folder.resolve()
+    with warden(folder), contextlib.ExitStack() as undo:
+        undo.callback(end_processes, folder)
+        yield undo.enter_context(start(folder)).replace("+psycopg", "")
+
+
 def missing_services() -> list[str]:
     """Return which commands this machine lacks."""
-    commands = {name: _postgres_command(name) for name in ("initdb", "postgres")}
-    commands["redis-server"] = shutil.which("redis-server")
+    commands = {**_postgres_commands(), "redis-server": shutil.which("redis-server")}
     return [name for name, path in commands.items() if path is None]
 
 
@@ -147,6 +174,54 @@ def _postgres(folder: Path) -> Iterator[str]:
         # SIGINT is its "fast shutdown": it ends its sessions instead of waiting for them.
         with _service(folder, "postgres", command, answers, stop=signal.SIGINT, owner=owner):
             yield url
+
+
+def _mariadb_commands() -> dict[str, str | None]:
+    # Debian keeps the server where only root's PATH leads.
+    places = os.pathsep.join(["/usr/sbin", os.environ.get("PATH", os.defpath)])
+    return {name: shutil.which(name, path=places) for name in ("mariadb-install-db", "mariadbd")}
+
+
+@contextlib.contextmanager
+def _mariadb(folder: Path) -> Iterator[str]:
+    import pymysql
+
+    commands = _mariadb_commands()
+    owner = _other_than_root()
+    home, data = folder / "mariadb", folder / "mariadb" / "data"
+    home.mkdir(mode=0o700)
+    password = secrets.token_urlsafe(16)
+    start = home / "start.sql"
+    start.touch(mode=0o600)
+    start.write_text(
+        f"CREATE DATABASE {USER};\nCREATE USER '{USER}'@'{LOOPBACK}' IDENTIFIED BY '{password}';\n"
+        f"GRANT ALL ON {USER}.* TO '{USER}'@'{LOOPBACK}';\n"
+    )
+    if owner:
+        folder.chmod(folder.stat().st_mode | 0o011)
+        for path in (home, start):
+            os.chown(path, owner.pw_uid, owner.pw_gid)
+    install = [str(commands["mariadb-install-db"]), "--no-defaults", f"--datadir={data}", "--skip-test-db"]
+    made = subprocess.run(
+        install, **_as(owner, home), env=_environment(folder), capture_output=True, text=True, check=False
+    )
+    if made.returncode:
+        raise ServiceError(f"mariadb-install-db ended with {made.returncode}.\n{made.stdout}{made.stderr}")
+    with reserved_port() as port:
+        command = [str(commands["mariadbd"]), "--no-defaults", f"--datadir={data}", f"--init-file={start}"]
+        command += [f"--bind-address={LOOPBACK}", f"--port={port}", f"--socket={home / 'mariadb.sock'}"]
+        # Nothing has to survive a power cut.
+        command += ["--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0", f"--pid-file={home / 'pid'}"]
+
+        def answers() -> bool:
+            try:
+                pymysql.connect(host=LOOPBACK, port=port, user=USER, password=password, database=USER).close()
+            except pymysql.err.OperationalError:
+                return False
+            return True
+
+        with _service(folder, "mariadb", command, answers, owner=owner):
+            yield f"mysql://{USER}:{password}@{LOOPBACK}:{port}/{USER}"
 
 
 @contextlib.contextmanager
@@ -234,3 +309,11 @@ def _environment(folder: Path) -> dict[str, str]:
     # PGHOST, PGDATA and their like are the developer's own business.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     return {**kept, MARK: str(folder), "LC_ALL": "C"}
+
+
+def _postgres_commands() -> dict[str, str | None]:
+    return {name: _postgres_command(name) for name in ("initdb", "postgres")}
+
+
+# By database: what finds its programs, and what starts it.
+_DATABASES = {"postgresql": (_postgres_commands, _postgres), "mariadb": (_mariadb_commands, _mariadb)}

@@ -19,7 +19,7 @@ PAGE = CHECKOUT / "docs" / "errors.md"
 NOT_READ = ("simulator", "get_provider_info.py")
 
 # Modules that write texts which are no messages: there only what is raised counts.
-ONLY_WHAT_IS_RAISED = ("batch_report.py",)
+ONLY_WHAT_IS_RAISED = ("batch_report.py", "schema.py", "sql.py", "entry.py")
 
 # Calls whose texts explain a command or a law, or tell that all is well.
 EXPLAINING_KEYWORDS = {"help", "description", "metavar", "prog", "source"}
@@ -33,6 +33,17 @@ NO_MESSAGES = {
     "broken off": "told in other words by `Transport._reason`",
     "closed by the server": "told in other words by `Transport._reason`",
     "a time without zone": "told as 'not an entry of the ledger'",
+    "An attempt is never settled as an intent.": "a mistake of ours; no user's argument leads there",
+    "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)": "SQL",
+    "CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)": "SQL",
+    "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000": "SQL",
+    "SELECT set_config('statement_timeout', '…s', true), set_config('lock_timeout', '…s', true), "
+    "set_config('idle_in_transaction_session_timeout', '…s', true)": "SQL",
+    "SET SESSION innodb_lock_wait_timeout = …": "SQL",
+    "ON DUPLICATE KEY UPDATE": "SQL",
+    "ON CONFLICT (…) DO UPDATE SET": "SQL",
+    "INSERT INTO … (…) VALUES (…) … … = {now}": "SQL",
+    "no such table": "SQLite's own words, by which its error is known",
     "unreachable: the loop ends by returning or raising": "no code comes there",
 }
 

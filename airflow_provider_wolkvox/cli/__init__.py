@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from airflow.cli.cli_config import GroupCommand
 
-from airflow_provider_wolkvox.cli import calls, plan, pools
+from airflow_provider_wolkvox.cli import calls, ledger, plan, pools
 
-COMMANDS = [*pools.COMMANDS, *plan.COMMANDS, *calls.COMMANDS]
+COMMANDS = [*pools.COMMANDS, *plan.COMMANDS, *calls.COMMANDS, *ledger.COMMANDS]
 
 
 def get_wolkvox_cli_commands() -> list[GroupCommand]:
