@@ -68,16 +68,18 @@ def get_provider_info() -> dict[str, Any]:
                 "description": "The provider of the wolkvox contact centre.",
                 "options": {
                     "ledger_conn_id": {
-                        "description": "The connection to the database of the ledger, which remembers every intended "
-                        "call: PostgreSQL, MySQL, MariaDB or SQLite. `airflow wolkvox ledger init` makes its tables. "
-                        "On one machine, sqlite:/// and the path of a file do as well. Empty for no ledger.",
+                        "description": "In preparation: no operator uses it yet. The connection to the database of the "
+                        "ledger, which is to remember every intended call: PostgreSQL, MySQL, MariaDB or SQLite. "
+                        "`airflow wolkvox ledger init` makes its tables. On one machine, sqlite:/// and the path of a "
+                        "file do as well. Empty for no ledger.",
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": "wolkvox_ledger",
                         "default": "",
                     },
                     "namespace": {
-                        "description": "Tells the DAGs of several deployments apart that share a ledger.",
+                        "description": "In preparation: no operator uses it yet. Tells the DAGs of several deployments "
+                        "apart that share a ledger.",
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": "production",

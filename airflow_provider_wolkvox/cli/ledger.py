@@ -170,7 +170,7 @@ def _embedded_file() -> Path:
 COMMANDS = [
     GroupCommand(
         name="ledger",
-        help="The memory of all intended calls",
+        help="In preparation, no operator uses it yet: the memory of all intended calls",
         subcommands=[
             ActionCommand(
                 name="init",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,7 +28,7 @@ TABLES = ("events", "calls", "customers", "leases", "deployments", "ledger")
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory) -> Iterator[Callable[[str], str]]:
+def server_url() -> Iterator[Callable[[str], str]]:
     """The URL of a server, which is started when it is first asked for, and ends with the session."""
     urls: dict[str, str] = {}
     with contextlib.ExitStack() as undo:
@@ -35,22 +36,22 @@ def server_url(tmp_path_factory) -> Iterator[Callable[[str], str]]:
         def url_of(backend: str) -> str:
             if backend not in urls:
                 given = os.environ.get(f"WOLKVOX_TEST_{backend.upper()}")
-                urls[backend] = given or undo.enter_context(_started(backend, tmp_path_factory.mktemp(backend)))
+                urls[backend] = given or undo.enter_context(_started(backend))
             return urls[backend]
 
         yield url_of
 
 
 @contextlib.contextmanager
-def _started(backend: str, folder: Path) -> Iterator[str]:
+def _started(backend: str) -> Iterator[str]:
     services = pytest.importorskip("services", reason="the servers are started by dev/services.py")
     if missing := services.missing_programs(backend):
         pytest.skip(f"this machine has no {', no '.join(missing)}")
-    for parent in (folder, folder.parent, folder.parent.parent):
-        # The server's own user has to pass.
-        parent.chmod(parent.stat().st_mode | 0o011)
-    with services.running_database(backend, folder) as url:
-        yield url
+    # Not below pytest's folder, which is its user's alone: the server's own user has to pass.
+    with tempfile.TemporaryDirectory(prefix=f"wolkvox-{backend}-") as folder:
+        Path(folder).chmod(0o755)
+        with services.running_database(backend, Path(folder)) as url:
+            yield url
 
 
 @pytest.fixture(params=BACKENDS)
