@@ -43,7 +43,7 @@ NEEDED = {
     "change_status": {"status": "2"},
     "agent_display": {"display": "hide", "button": "dial"},
     "recall": SCHEDULE,
-    "edit_recall": {**FOUND, "new_date": "20260304090000"},
+    "edit_recall": {**FOUND, "recall": "20260304090000"},
     "delete_recall": FOUND,
 }
 METHODS = {"edit_recall": "PUT", "delete_recall": "DELETE"}
@@ -388,17 +388,28 @@ def test_a_recall_is_scheduled_edited_and_deleted(sim, caller):
     assert (recall.campaign_id, recall.customer_id, recall.phone) == (CAMPAIGN, "c0", PHONE)
     assert (recall.style, recall.name, recall.agent_id) == ("auto", "ANA", AGENT)
     assert recall.due == NOON + timedelta(hours=21)
-    assert sent(caller, "edit_recall", new_date="20260303100000").status == 200
+    assert sent(caller, "edit_recall", recall="20260303100000").status == 200
     assert [recall.due for recall in sim.recalls] == [NOON + timedelta(hours=22)]
     assert sent(caller, "delete_recall").status == 200
     assert sim.recalls == ()
 
 
+def test_an_edit_may_give_another_agent_style_and_name(sim, caller):
+    sent(caller, "recall", name_recall="ANA")
+    assert sent(caller, "edit_recall", agent="10002", recall_style="manual").status == 200
+    (recall,) = sim.recalls
+    assert (recall.agent_id, recall.style, recall.name) == ("10002", "manual", "ANA")
+    assert sent(caller, "edit_recall", name_recall="BOB").status == 200
+    assert sim.recalls[0].name == "BOB"
+
+
 @pytest.mark.parametrize("name", ["new_date", "rellamada", "date"])
-def test_the_new_date_goes_by_any_name_that_it_may_have(sim, caller, name):
+def test_the_new_date_goes_by_no_other_name(sim, caller, name):
     sent(caller, "recall")
-    assert caller.command("edit_recall", method="PUT", **FOUND, **{name: "20260303100000"}).status == 200
-    assert [recall.due for recall in sim.recalls] == [NOON + timedelta(hours=22)]
+    before = sim.recalls
+    got = caller.command("edit_recall", method="PUT", **FOUND, **{name: "20260303100000"})
+    assert got.json["msg"] == "SOME PARAMETERS ARE REQUIRED"
+    assert sim.recalls == before
 
 
 def test_a_recall_scheduled_twice_is_there_twice(sim, caller):
@@ -408,13 +419,19 @@ def test_a_recall_scheduled_twice_is_there_twice(sim, caller):
 
 
 @pytest.mark.parametrize("api", ["edit_recall", "delete_recall"])
-@pytest.mark.parametrize("other", [{"id_customer": "c1"}, {"telephone": OTHER}, {"recall_style": "manual"}])
+@pytest.mark.parametrize("other", [{"id_customer": "c1"}, {"telephone": OTHER}])
 def test_a_recall_that_is_not_there_is_neither_edited_nor_deleted(sim, caller, api, other):
     sent(caller, "recall")
     before = sim.recalls
     refused(sent(caller, api, **other), "recall_unknown")
-    refused(sent(caller, api, name_recall="BOB"), "recall_unknown")
     assert sim.recalls == before
+
+
+@pytest.mark.parametrize("other", [{"recall_style": "manual"}, {"name_recall": "BOB"}])
+def test_a_recall_of_another_style_or_name_is_not_deleted(sim, caller, other):
+    sent(caller, "recall")
+    refused(sent(caller, "delete_recall", **other), "recall_unknown")
+    assert len(sim.recalls) == 1
 
 
 @pytest.mark.parametrize(
@@ -444,8 +461,7 @@ def ready_for_all(sim, caller, talking):
 
 @pytest.mark.parametrize("api", NEEDED)
 def test_every_needed_parameter_is_required(sim, caller, ready_for_all, api):
-    optional = {"new_date"} if api == "edit_recall" else set()
-    for missing in {"agent_id", *NEEDED[api]} - optional:
+    for missing in {"agent_id", *NEEDED[api]}:
         got = sent(caller, api, **({"agent": ""} if missing == "agent_id" else {missing: ""}))
         assert got.json == {"code": "400", "error": "BAD REQUEST", "msg": "SOME PARAMETERS ARE REQUIRED"}, missing
     assert len(sim.commands) == ready_for_all

@@ -8,7 +8,6 @@ or on none is checked before, in `registry`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
 from datetime import datetime
 
 from airflow_provider_wolkvox.simulator import replies
@@ -17,9 +16,6 @@ from airflow_provider_wolkvox.simulator.replies import Envelope
 from airflow_provider_wolkvox.simulator.request import ConnIds, Request, ResponseMode
 from airflow_provider_wolkvox.simulator.state.operation import AUX_CALL, DIAL, TRANSFER, Operation, Token
 from airflow_provider_wolkvox.simulator.state.stations import BUTTONS, HOLD, LOGOUT, MUTE, READY, Recall
-
-_NEW_DATES = ("new_date", "rellamada", "date")
-"""The names under which `edit_recall` takes its new date. GUESS: the facts name only the date; any of these does."""
 
 _STYLES = ("auto", "manual")
 
@@ -170,7 +166,7 @@ def agent_display(operation: Operation, token: Token, request: Request, mode: Re
 
 def recall(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
     """Note a customer to be called again. Twice, if asked twice."""
-    wanted = _recall(operation, request, "telefono", ("rellamada",))
+    wanted = _recall(operation, request, "telefono", "rellamada")
     if isinstance(wanted, Envelope):
         return wanted
     if mode.act:
@@ -179,50 +175,46 @@ def recall(operation: Operation, token: Token, request: Request, mode: ResponseM
 
 
 def edit_recall(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
-    """Give the recalls that fit another date."""
-    done = Envelope(200, None, replies.RECALL_EDITED)
-    return _instead(operation, request, mode, _NEW_DATES, lambda each, wanted: [each.put_off(wanted.due)], done)
+    """Give the recalls of a customer's phone in a campaign another date, agent and style (doc).
+
+    GUESS: an edit without a name leaves the name.
+    """
+    wanted = _recall(operation, request, "telephone", "recall")
+    if isinstance(wanted, Envelope):
+        return wanted
+    recalls = operation.stations_kept.recalls
+    found = [each for each in recalls if each.is_of(wanted)]
+    if not found:
+        return operation.replies.recall_unknown
+    if mode.act:
+        recalls[:] = [each.edited(wanted) if each in found else each for each in recalls]
+    return Envelope(200, None, replies.RECALL_EDITED)
 
 
 def delete_recall(operation: Operation, token: Token, request: Request, mode: ResponseMode) -> Envelope:
-    """Take the recalls that fit away."""
-    return _instead(operation, request, mode, (), lambda each, wanted: [], Envelope(200, None, replies.RECALL_DELETED))
-
-
-def _instead(
-    operation: Operation,
-    request: Request,
-    mode: ResponseMode,
-    dates: Collection[str],
-    put: Callable[[Recall, Recall], list[Recall]],
-    done: Envelope,
-) -> Envelope:
-    """Put something else in the place of each recall that fits what is asked for."""
-    wanted = _recall(operation, request, "telephone", dates)
+    """Delete the recalls that fit."""
+    wanted = _recall(operation, request, "telephone", None)
     if isinstance(wanted, Envelope):
         return wanted
     recalls = operation.stations_kept.recalls
     if not any(each.fits(wanted) for each in recalls):
         return operation.replies.recall_unknown
     if mode.act:
-        recalls[:] = [kept for each in recalls for kept in (put(each, wanted) if each.fits(wanted) else [each])]
-    return done
+        recalls[:] = [each for each in recalls if not each.fits(wanted)]
+    return Envelope(200, None, replies.RECALL_DELETED)
 
 
-def _recall(operation: Operation, request: Request, telephone: str, dates: Collection[str]) -> Recall | Envelope:
-    """Return the recall that is asked for, or what is wrong with it. One without dates is due whenever."""
+def _recall(operation: Operation, request: Request, telephone: str, date: str | None) -> Recall | Envelope:
+    """Return the recall that is asked for, or what is wrong with it. One without a date is due whenever."""
     given = request.parameters
     if not operation.knows_campaign(given["id_camp"]):
         return replies.no_such_campaign(given["id_camp"])
     if given["recall_style"] not in _STYLES:
         return operation.replies.recall_style_wrong
     due = operation.now()
-    if dates:
-        told = next((given[name] for name in dates if given.get(name)), "")
-        if not told:
-            return replies.PARAMETERS_MISSING
+    if date:
         try:
-            due = _moment(operation, told)
+            due = _moment(operation, given[date])
         except ValueError:
             return operation.replies.recall_date_wrong
     return Recall(

@@ -137,7 +137,7 @@ _NAMED: Sequence[tuple[str, Api]] = (
     ("change_status", _agent_api("POST", agentbox.change_status, "status")),
     ("agent_display", _agent_api("POST", agentbox.agent_display, "display", "button")),
     ("recall", _agent_api("POST", agentbox.recall, *_RECALL, "telefono", "rellamada")),
-    ("edit_recall", _agent_api("PUT", agentbox.edit_recall, *_RECALL, "telephone")),
+    ("edit_recall", _agent_api("PUT", agentbox.edit_recall, *_RECALL, "telephone", "recall")),
     ("delete_recall", _agent_api("DELETE", agentbox.delete_recall, *_RECALL, "telephone")),
     ("start", _done("PUT", campaign_control.start, "campaign_id")),
     ("stop", _done("PUT", campaign_control.stop, "campaign_id")),

@@ -61,14 +61,17 @@ class Recall:
     agent_id: str
     due: datetime
 
+    def is_of(self, other: Recall) -> bool:
+        """Return whether `other` is for the same customer's phone in the same campaign."""
+        return all(getattr(self, name) == getattr(other, name) for name in ("campaign_id", "customer_id", "phone"))
+
     def fits(self, other: Recall) -> bool:
         """Return whether `other` describes this one; one without a name fits any name (guess)."""
-        same = ("campaign_id", "customer_id", "phone", "style")
-        return all(getattr(self, name) == getattr(other, name) for name in same) and other.name in ("", self.name)
+        return self.is_of(other) and self.style == other.style and other.name in ("", self.name)
 
-    def put_off(self, due: datetime) -> Recall:
-        """Return it with another date, `due`."""
-        return replace(self, due=due)
+    def edited(self, wanted: Recall) -> Recall:
+        """Return it with the date, the agent and the style of `wanted`, and its name if it has one."""
+        return replace(wanted, name=wanted.name or self.name)
 
 
 @dataclass(frozen=True, slots=True)
