@@ -21,8 +21,8 @@ RECALL_STYLES = frozenset({"auto", "manual"})
 RECALL_PHONE = "telefono"
 EDITED_PHONE = "telephone"
 RECALL_DATE = "rellamada"
-# GUESS: that an edit takes a new date is documented, under which name is not.
-EDITED_DATE = RECALL_DATE
+# Not as in `recall` [doc: the vendor's request collection].
+EDITED_DATE = "recall"
 
 SINGLE_TRY = Resend(tries=1)
 
@@ -329,7 +329,7 @@ class AgentMethods(Sender):
         :param campaign_id: the predictive campaign, digits
         :param customer_id: the customer's id in the campaign
         :param customer_phone: 5 to 20 digits. GUESS: as the campaign's record has it, so no `dial_prefix` is put before
-        :param at: when, aware; sent in the client's `timezone`, to the second
+        :param at: when, aware; sent in the client's `reports_timezone`, to the second
         :param recall_style: `auto` (default): wolkvox dials; `manual`: the agent does
         :param name_recall: a name for the recall; default none
         :raises ValueError: an argument cannot be right; nothing was sent
@@ -355,9 +355,7 @@ class AgentMethods(Sender):
     ) -> None:
         """Move a scheduled recall to another instant [doc].
 
-        GUESS: the new date is named as in `recall`.
-
-        :param at: the new instant, aware; sent in the client's `timezone`, to the second
+        :param at: the new instant, aware; sent in the client's `reports_timezone`, to the second
         :raises ValueError: an argument cannot be right; nothing was sent
 
         The other parameters, which say which recall, are as for `recall`.

@@ -19,7 +19,7 @@ from airflow_provider_wolkvox.api.values import CAMPAIGN_ID, Row
 log = logging.getLogger(__name__)
 
 # GUESS for all reports but campaign_3, of which the vendor says "always GMT-5": what other reports
-# answered fits GMT-5 too. The client's `timezone` is for operations where it does not.
+# answered fits GMT-5 too. The client's `reports_timezone` is for operations where it does not.
 GMT_5 = ZoneInfo("America/Bogota")
 
 

@@ -162,7 +162,8 @@ def test_a_transfer_to_a_colleague_dials_no_prefix_and_shows_the_extension(stati
 def test_a_recall_is_by_the_clock_of_the_connections_zone(station, name):
     case, sim, server = station(name, reports_timezone="America/Santiago")
     assert attempt(server, make=case.make).state == "success"
-    date = sim.commands[-1].values["rellamada"]
+    values = sim.commands[-1].values
+    date = values["rellamada" if name == "schedule recall" else "recall"]
     assert date == f"{case.arguments['at'].astimezone(ZoneInfo('America/Santiago')):%Y%m%d%H%M%S}"
 
 
@@ -171,7 +172,8 @@ def test_a_recall_may_be_the_agents_own_and_have_a_name(station, name):
     case, sim, server = station(name)
     # Another one than the recall that is there: wolkvox says so.
     run = attempt(server, make=case.with_(recall_style="manual", name_recall="second try"))
-    if name == "schedule recall":
+    # An edit may change the style, so it finds the recall by campaign, customer and number [doc].
+    if name != "delete recall":
         assert run.state == "success", run.error
         assert [(each.style, each.name) for each in sim.recalls] == [("manual", "second try")]
     else:

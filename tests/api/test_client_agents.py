@@ -122,7 +122,7 @@ ASKED = {
     ),
     "edit_recall": Asked(
         (AGENT, CAMPAIGN, CUSTOMER, PHONE, AT),
-        {**WHICH, "telephone": PHONE, "rellamada": "20261201103005"},
+        {**WHICH, "telephone": PHONE, "recall": "20261201103005"},
         STYLE,
         verb="PUT",
     ),
@@ -210,7 +210,8 @@ def test_no_prefix_is_put_before_a_colleagues_extension(extension, connect):
 def test_a_recalls_date_is_by_the_clock_of_the_clients_zone(method, at, zone, date, connect):
     with RawServer(always(ASKED[method].accepted)) as server:
         getattr(connect(server, reports_timezone=zone), method)(AGENT, CAMPAIGN, CUSTOMER, PHONE, at)
-    assert server.asked[0].parameters["rellamada"] == date
+    name = {"recall": "rellamada", "edit_recall": "recall"}[method]
+    assert server.asked[0].parameters[name] == date
 
 
 @pytest.mark.parametrize("status", ["ready", "logout", "17", 17, "lunch_break"])
