@@ -87,6 +87,7 @@ WRONG = {
     "type_campaign": ["preditive", None],
     "mode": ["poke", None],
     "stop_on": ["refused", ["nonsense"], 5, None],
+    "fail_on": ["unknown", ["accepted"], ["nonsense"], 5, None],
     "field": ["nonsense", None, 5],
     "value": ["", [], ["BUSY", None], 5, None],
     "rules": [{}, {"shorter_than": 20}, "x", True],
