@@ -14,7 +14,8 @@ OWNERS_ALONE = 0o600
 def require_writable(path: Any, name: str) -> None:
     """Require that a file can be written, before anything is done that the file is to tell of.
 
-    A file that is not there is created and removed again; one that is there stays as it is.
+    A file that is not there is created and removed again; one that is there stays as it is. In a store of objects a
+    file beside it is created and removed.
 
     :param path: where it is to be
     :param name: what the message calls it
@@ -47,14 +48,17 @@ def write(path: Any, lines: Iterable[str]) -> None:
 def _try(target: Any) -> None:
     if target.is_dir():
         raise IsADirectoryError
-    is_new = not target.exists()
     if _is_local(target):
+        is_new = not target.exists()
         os.close(_opened(target, os.O_APPEND))
-    elif is_new:
-        with target.open("wb"):
-            pass
-    if is_new:
-        target.unlink()
+        if is_new:
+            target.unlink()
+        return
+    # Beside it: not every store can open a file that is there without emptying it.
+    trial = target.parent / f"{target.name}.trial"
+    with trial.open("wb"):
+        pass
+    trial.unlink()
 
 
 def _target(path: Any) -> Any:

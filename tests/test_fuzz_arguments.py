@@ -60,18 +60,7 @@ MODULES = (agent, aux_call, aux_call_batch, callbacks, campaign, dial, recall, t
 OPERATORS = sorted(
     {
         each
-        for module in (
-            agent,
-            aux_call,
-            aux_call_batch,
-            callbacks,
-            campaign,
-            dial,
-            recall,
-            transfer,
-            calling_hours,
-            wolkvox,
-        )
+        for module in MODULES
         for each in vars(module).values()
         if isinstance(each, type)
         and issubclass(each, (BaseOperator, BaseNotifier))

@@ -7,9 +7,11 @@ No message repeats a token or a whole phone number.
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -33,6 +35,11 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 _TONES = re.compile(r"[0-9*#]+")
 # GUESS: what the id of an own state is made of.
 _STATUS = re.compile(r"[A-Za-z0-9_-]+")
+
+_PHONE_FIELD = re.compile("tel(?:[1-9]|10)", re.IGNORECASE)
+_NO_DATUM = re.compile(r"nan|NaN|[+-]?(?:inf|Inf|[Ii]nfinity)|[+-]?[0-9]+(?:[.,][0-9]*)?[eE][+-]?[0-9]+")
+# Beyond it a float has lost digits.
+_EXACT = 2**53
 
 # Labels of a name, up to 63 characters each, or an address; what else it is, the resolver may say.
 _HOST = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*")
@@ -204,6 +211,31 @@ def identifier(value: str | int, name: str) -> str:
     text = optional(value, name)
     if not text:
         raise ValueError(f"{name} is empty")
+    return text
+
+
+def cell(value: Any, name: str) -> str:
+    """Return what an upload sends as one field of a customer's record; empty for what is missing.
+
+    :param value: text, a whole number, a float that is no mistake, or None or NaN for what is missing
+    :param name: the field's name; `tel1` to `tel10` hold numbers
+    :raises ValueError: what a spreadsheet made of a number (`nan`, `inf`, an exponent), a number that cannot be one, or
+        text that no request can carry; a number is masked
+    """
+    if (
+        value is None
+        or (isinstance(value, float) and math.isnan(value))
+        or (isinstance(value, str) and not value.strip())
+    ):
+        return ""
+    if _PHONE_FIELD.fullmatch(name):
+        return PhoneNumber.parse(value, name).digits
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        # JSON and spreadsheets make 7.0 of a number.
+        value = int(value)
+    text = str(value) if isinstance(value, float) else optional(value, name)
+    if _NO_DATUM.fullmatch(text):
+        raise ValueError(f"{name} is what a spreadsheet made of a number (nan, inf, an exponent): read it as text")
     return text
 
 

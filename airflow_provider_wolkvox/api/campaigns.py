@@ -193,9 +193,13 @@ def _flat(records: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
         for key, value in record.items():
             if not isinstance(value, str):
                 raise ValueError(f"records[{place}]: {key} must be text, not {type(value).__name__}")
+            try:
+                arguments.cell(value, key)
+            except ValueError as wrong:
+                raise ValueError(f"records[{place}]: {wrong}") from None
         if not record.get("customer_id", "").strip():
             raise ValueError(f"records[{place}] has no customer_id")
-    return [dict(record) for record in records]
+    return [{key: arguments.cell(value, key) for key, value in record.items()} for record in records]
 
 
 def _json(content: Any) -> bytes:

@@ -188,11 +188,6 @@ class AuxCallBatchOperator(CallingOperator):
         """Return all calls, and those among them that cannot be made, with their reasons."""
         from airflow_provider_wolkvox.api.arguments import agent_id
 
-        if isinstance(self.calls, (str, Mapping)) or not isinstance(self.calls, Iterable):
-            raise ValueError(
-                f"calls is {type(self.calls).__name__}, not a list of mappings: give it a task's output, or set "
-                "render_template_as_native_obj=True on the DAG. No call was made"
-            )
         calls: list[Call] = []
         skipped: dict[Call, Outcome] = {}
         seen: dict[str, int] = {}
@@ -321,6 +316,11 @@ class AuxCallBatchOperator(CallingOperator):
             for call in batch.calls
         ]
         self.log.info("%s%s.", _counted(batch), f": {batch.ended_because}" if batch.ended_because else "")
+        for made, meaning in _MEANS.items():
+            if batch.counts[made]:
+                self.log.warning("%s of %d calls: %s.", batch.counts[made], len(batch.calls), meaning)
+        if batch.counts[Made.UNKNOWN] and world.remembers:
+            self.log.warning("%s (of a batch, with --agent and --phone-ends).", self.settle(context))
         self.made = batch.counts[Made.ACCEPTED.value]
         tell(assets, summary, context)
         if self.do_xcom_push:
@@ -358,9 +358,6 @@ class AuxCallBatchOperator(CallingOperator):
         :raises AirflowFailException: it cannot help
         """
         counts = {name: count for name, count in batch.counts.items() if count}
-        for made in (Made.REFUSED, Made.UNKNOWN, Made.SKIPPED, Made.NOT_SENT, Made.LEFT):
-            if made in counts:
-                self.log.warning("%s of %d calls: %s.", counts[made], len(batch.calls), _MEANS[made])
         failing = [made for made in map(str, self.fail_on) if made in counts]
         if NONE_MADE in map(str, self.fail_on) and batch.calls and Made.ACCEPTED not in counts:
             failing.append(NONE_MADE)
@@ -368,7 +365,8 @@ class AuxCallBatchOperator(CallingOperator):
             return
         if self.do_xcom_push:
             world.context["ti"].xcom_push(key="return_value", value=result)
-        again = world.remembers and failing != [Made.UNKNOWN]
+        # A call of unknown outcome is made no second time.
+        again = world.remembers and batch.counts[Made.UNKNOWN] + batch.counts[Made.ACCEPTED] < len(batch.calls)
         raise (AirflowException if again else AirflowFailException)(
             f"The batch is reported and fails for {', '.join(failing)} (fail_on). {_counted(batch)}. Nobody who was "
             "called is called again by a retry."

@@ -286,19 +286,18 @@ class CampaignAddRecordsOperator(OnceOperator):
 
         :raises ValueError: one that it would not take; the message says which
         """
+        from airflow_provider_wolkvox.api.arguments import cell
+
         number = 0
         for number, record in enumerate(self._read(), start=1):
             if not isinstance(record, Mapping):
                 raise ValueError(f"record {number} is {type(record).__name__}, not an object. Nothing was sent")
             checked = {}
             for name, value in record.items():
-                if isinstance(value, bool) or not isinstance(value, (str, int, float, type(None))):
-                    raise ValueError(
-                        f"record {number}: {name!r} is {type(value).__name__}; wolkvox takes text. Nothing was sent"
-                    )
-                # JSON and spreadsheets make 3005550101.0 of a number.
-                whole = int(value) if isinstance(value, float) and value.is_integer() else value
-                checked[str(name)] = "" if whole is None else str(whole).strip()
+                try:
+                    checked[str(name)] = cell(value, str(name))
+                except ValueError as wrong:
+                    raise ValueError(f"record {number}: {wrong}. Nothing was sent") from None
             if not checked.get("customer_id"):
                 raise ValueError(f"record {number} has no customer_id, which wolkvox requires. Nothing was sent")
             yield checked
@@ -307,8 +306,6 @@ class CampaignAddRecordsOperator(OnceOperator):
 
     def _read(self) -> Iterable[Any]:
         if self.records_path is None:
-            if isinstance(self.records, str):
-                raise ValueError("records is text, not a list: set render_template_as_native_obj=True on the DAG")
             return self.records or ()
         return _rows_of_file(self.records_path)
 

@@ -63,6 +63,19 @@ def test_who_was_not_called_is_warned_of_even_in_a_green_batch(simulator, server
     assert "2 of 12 calls: wolkvox rejected them, no phone rang." in everything_said()
 
 
+def test_a_batch_whose_outcomes_are_all_unknown_is_not_retried_in_vain(simulator, server, everything_said):
+    simulator.fault("drop_after_ringing", times=None)
+    run = run_try(batch(fail_on=DEFAULT, max_unknown=None), server, retries=2)
+    assert run.state == "failed"
+    assert "airflow wolkvox settle" in everything_said() or not HAS_LEDGER
+
+
+def test_a_batch_that_ends_early_warns_of_who_was_not_called(simulator, server, everything_said):
+    simulator.fault("quota", after=3, times=None)
+    assert run_try(batch(), server).state == "failed"
+    assert "of 12 calls: they were not reached." in everything_said()
+
+
 @pytest.mark.parametrize("wrong", ["unknown", ["accepted"], ["in doubt"], [1], None, {"unknown": 1}])
 def test_what_is_no_list_of_results_is_rejected_when_the_dag_is_parsed(wrong):
     with pytest.raises(ValueError, match="fail_on"):

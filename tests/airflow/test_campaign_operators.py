@@ -752,7 +752,7 @@ def written(tmp_path: Path, name: str, text: str, encoding: str = "utf-8") -> Pa
     return path
 
 
-LINES = '{"customer_id": "c0", "tel1": "3005550100", "opt1": "ñ"}\n\n{"customer_id": 7, "tel1": 3005550101.0}\n'
+LINES = '{"customer_id": "c0", "tel1": "3005550100", "opt1": "ñ"}\n\n{"customer_id": 7.0, "tel1": 3005550101}\n'
 COMMAS = 'customer_id,tel1,opt1\r\nc0,3005550100,"ñ, and a\r\nline"\r\n\r\n7,3005550101,\r\n'
 SEMICOLONS = "customer_id;tel1;opt1\nc0;3005550100;a, b, c, d\n7;3005550101;\n"
 
@@ -780,7 +780,7 @@ def test_records_are_read_from_a_file(campaign, server, tmp_path, scheme, name, 
 
 
 def test_values_of_a_list_may_be_numbers_and_none(campaign, server):
-    records = [{"customer_id": 52123456, "tel1": 3005550100.0, "tel2": None, "opt1": 1.5, "opt2": " x "}]
+    records = [{"customer_id": 52123456, "tel1": 3005550100, "tel2": None, "opt1": 1.5, "opt2": " x "}]
     assert attempt(server, make=with_(add, records=records)).state == "success"
     [*_, last] = campaign.campaign(CAMPAIGN).records
     assert {**last.fields} == {
@@ -790,6 +790,43 @@ def test_values_of_a_list_may_be_numbers_and_none(campaign, server):
         "opt1": "1.5",
         "opt2": "x",
     }
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tel1": 3005550100.0},
+        {"tel1": 3.00556e9},
+        {"tel10": "3,00556E+09"},
+        {"tel2": "3005550100 / 3005550101"},
+        {"tel1": "3005550100.0"},
+        {"tel1": "nan"},
+        {"opt1": "nan"},
+        {"opt1": float("inf")},
+        {"opt1": "3.00556E+09"},
+        {"opt1": 1e300},
+        {"opt1": "x" * 100_000},
+        {"opt1": "\ud800"},
+        {"opt1": True},
+        {"opt1": ["a"]},
+    ],
+    ids=lambda wrong: repr(wrong)[:40],
+)
+def test_what_a_spreadsheet_made_of_a_number_is_never_sent_as_a_customers_data(campaign, server, wrong):
+    before = campaign.stats().requests
+    run = attempt(server, make=with_(add, records=[{"customer_id": "c0"}, {"customer_id": "c1", **wrong}]))
+    assert run.state == "failed"
+    [name] = wrong
+    assert f"record 2: {name} " in str(run.error)
+    assert "Nothing was sent" in str(run.error)
+    assert campaign.stats().requests == before
+
+
+def test_what_is_missing_in_a_record_is_sent_as_nothing(campaign, server):
+    records = [{"customer_id": "c0", "tel1": "300 555 0100", "tel2": None, "tel3": float("nan"), "opt1": " "}]
+    assert attempt(server, make=with_(add, records=records)).state == "success"
+    [*_, last] = campaign.campaign(CAMPAIGN).records
+    assert {**last.fields} == {"customer_id": "c0", "tel1": "3005550100", "tel2": "", "tel3": "", "opt1": ""}
 
 
 def test_records_may_be_a_native_template(campaign, server):
@@ -814,9 +851,9 @@ def test_a_path_may_be_a_template(campaign, server, tmp_path):
         ([SIX[0], {"customer_id": " ", "tel1": "3005550101"}], "record 2 has no customer_id"),
         ([SIX[0], {"customer_id": None}], "record 2 has no customer_id"),
         ([SIX[0], SIX[1], ["c2", "3005550102"]], "record 3 is list"),
-        ([SIX[0], {"customer_id": "x", "tel1": {"mobile": PHONE}}], "record 2: 'tel1' is dict"),
-        ([SIX[0], {"customer_id": "x", "tel1": [PHONE]}], "record 2: 'tel1' is list"),
-        ([SIX[0], {"customer_id": True}], "record 2: 'customer_id' is bool"),
+        ([SIX[0], {"customer_id": "x", "tel1": {"mobile": PHONE}}], "record 2: tel1 must be text, not dict"),
+        ([SIX[0], {"customer_id": "x", "tel1": [PHONE]}], "record 2: tel1 must be text, not list"),
+        ([SIX[0], {"customer_id": True}], "record 2: customer_id must be text, not bool"),
         ([], "no records"),
         ("{{ [] }}", "render_template_as_native_obj"),
     ],
@@ -841,7 +878,7 @@ def test_a_bad_record_is_named_and_nothing_is_sent(campaign, server, records, wo
         ("r.jsonl", "", "no records"),
         ("r.jsonl", '{"customer_id": "c0"}\n{"customer_id": "c1"\n', "line 2 is not JSON"),
         ("r.jsonl", '[{"customer_id": "c0"}]\n', "record 1 is list"),
-        ("r.jsonl", '{"customer_id": "c0", "tel1": ["3005550101"]}\n', "record 1: 'tel1' is list"),
+        ("r.jsonl", '{"customer_id": "c0", "tel1": ["3005550101"]}\n', "record 1: tel1 must be text, not list"),
     ],
 )
 def test_a_bad_line_of_a_file_is_named_and_nothing_is_sent(campaign, server, tmp_path, name, text, words):

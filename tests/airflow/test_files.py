@@ -9,6 +9,10 @@ from samples import TOKEN
 from task_runner import Server, run_try
 from test_batch import ALL_ONCE, batch
 from test_callbacks_operator import choosing
+from upath import UPath
+
+from airflow_provider_wolkvox import files
+from airflow_provider_wolkvox.files import require_writable
 
 pytestmark = pytest.mark.usefixtures("wolkvox_connection", "own_sigterm")
 
@@ -56,6 +60,22 @@ def test_what_fills_a_template_does_not_leave_the_folder_that_the_author_wrote(s
     assert "results_path must be a path" in str(run.error)
     assert {*folder.rglob("*")} == {folder / "folder", folder / "file"}
     assert simulator.rings == {}
+
+
+def test_a_file_in_a_store_of_objects_is_tried_beside_it_and_stays_as_it_is(monkeypatch):
+    # The store of this process: Airflow lets no path lead to it.
+    monkeypatch.setattr(files, "_target", UPath)
+    store = UPath("memory://a-test-of-files")
+    (store / "results.jsonl").write_bytes(b"of the last try")
+    require_writable(store / "results.jsonl", "results_path")
+    assert (store / "results.jsonl").read_bytes() == b"of the last try"
+    assert [*store.iterdir()] == [store / "results.jsonl"]
+
+
+def test_a_file_that_is_there_and_can_only_be_read_is_not_taken_for_one_that_can_be_written(simulator, monkeypatch):
+    monkeypatch.setattr(files, "_target", UPath)
+    with pytest.raises(ValueError, match="results_path cannot be written"):
+        require_writable(f"{simulator.base_url}/_sim/rings", "results_path")
 
 
 def test_what_a_batch_writes_is_its_owners_alone_and_so_is_a_file_that_was_there(simulator, folder):
