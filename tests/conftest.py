@@ -46,6 +46,14 @@ os.environ |= {
 }
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[Any]:
+    """Escape lone surrogates in what a test printed: a process of xdist that reports one ends, and the run with it."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
+
+
 @pytest.fixture
 def wolkvox_simulator_options() -> dict[str, Any]:
     """A wolkvox whose one token is `TOKEN`."""

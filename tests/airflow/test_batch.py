@@ -10,6 +10,7 @@ from capabilities import needs_ledger
 from samples import TOKEN
 from task_runner import ProcessKilled, Server, run_try
 
+from airflow_provider_wolkvox.operators import aux_call_batch
 from airflow_provider_wolkvox.operators.aux_call import AuxCallBatchOperator
 from airflow_provider_wolkvox.simulator import Simulator
 
@@ -299,18 +300,23 @@ def test_the_calls_of_an_agent_who_stays_busy_are_skipped_while_others_go_on(sim
     assert "agent 10002 was not ready" in run.xcoms["return_value"][1]["reason"]
 
 
-def test_what_was_looked_at_ahead_is_judged_anew_after_a_pause(simulator, wolkvox_connection, server):
+def test_what_was_looked_at_ahead_is_judged_anew_once_that_is_too_long_ago(
+    simulator, wolkvox_connection, server, monkeypatch
+):
+    monkeypatch.setattr(aux_call_batch, "_LOOK_AHEAD_HOLDS", 3600.0)
     asked = 0
 
     def stop(message, moment):
         nonlocal asked
         asked += type(message).__name__ == "GetVariable" and moment == "after"
         # The first call was looked at, and the second one while the first was under way.
-        if asked == 2:
+        if asked == 2 and not server.variables:
+            assert simulator.wait_for(lambda sim: sum(sim.rings.values()) == 1)
             server.variables["wolkvox_stop"] = "true"
+            monkeypatch.setattr(aux_call_batch, "_LOOK_AHEAD_HOLDS", 0.0)
 
     server.on_message = stop
-    run = run_try(batch(calls=CALLS[:3], pace=timedelta(seconds=1.2)), server, retries=1)
+    run = run_try(batch(calls=CALLS[:3]), server, retries=1)
     assert run.state == "failed"
     assert "wolkvox_stop" in str(run.error)
     assert sum(simulator.rings.values()) == 1
