@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -42,7 +42,6 @@ class CallingHoursSensor(WolkvoxTask, BaseSensorOperator):
         "customer_phone": optional(phone),
         "mode": choice("reschedule"),
     }
-    valid_modes: Iterable[str] = ("reschedule",)
     ui_color = "#e7eef3"
 
     def __init__(

@@ -50,7 +50,6 @@ class WolkvoxSensor(UsesHook, InLane, BaseSensorOperator):
     acts = False
     # Any other would keep the lane for the whole wait; of a mapped task Airflow says so only later.
     checks: ClassVar[Checks] = {"mode": choice("reschedule")}
-    valid_modes: Iterable[str] = ("reschedule",)
     ui_color = "#e7eef3"
 
     def __init__(

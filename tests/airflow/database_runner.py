@@ -14,7 +14,7 @@ from unittest import mock
 
 import pytest
 from airflow.exceptions import AirflowTaskTerminated
-from airflow.models import DagRun, TaskInstance, TaskReschedule, XCom
+from airflow.models import DagRun, Log, TaskInstance, TaskReschedule, XCom
 from airflow.models.dataset import DatasetEvent, DatasetModel
 from airflow.models.taskmap import TaskMap
 from airflow.providers.common.compat.sdk import DAG, Asset
@@ -97,8 +97,9 @@ def run_try(
         task = make_operator(dag)
         task.retries = retries
     with create_session() as session:
-        # With the task instance go its XComs and reschedules; the run keeps nothing of them.
-        for model in (TaskInstance, DagRun, DatasetEvent, DatasetModel):
+        # With the task instance go its XComs and reschedules; the run keeps nothing of them. Only Airflow's log of
+        # events keeps that a try of another test, whose names are the same, has started.
+        for model in (TaskInstance, DagRun, DatasetEvent, DatasetModel, Log):
             session.query(model).delete()
         # As the DAG processor makes them of a DAG.
         session.add_all(DatasetModel(uri=outlet.uri) for outlet in task.outlets if isinstance(outlet, Asset))

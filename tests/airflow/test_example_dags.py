@@ -218,10 +218,9 @@ def test_the_summary_of_several_tokens_counts_each_call_once_and_fails_for_one_o
         summary(counts, {**counts, "unknown": 1})
 
 
-def test_a_test_run_with_the_real_wolkvox_rings_nobody(set_connection, dag_of, capfd):
+def test_a_test_run_with_the_real_wolkvox_rings_nobody(set_connection, dag_of, everything_said):
     # The token is of no form, so that nothing is sent here in any case.
     set_connection(password="no token")
 
     assert dag_of("wolkvox_aux_call").test().state == "failed"
-    out, err = capfd.readouterr()
-    assert "This is a test run" in out + err
+    assert "This is a test run" in everything_said()
