@@ -90,15 +90,17 @@ class InLane(WolkvoxTask):
         multiple_outputs: bool
         task_id: str
 
+    # `airflow wolkvox check` knows our tasks, in what the scheduler reads, by the connection's.
+    fields_of_all: ClassVar[tuple[str, ...]] = ("wolkvox_conn_id",)
+    """The templated arguments that every such task has, whatever its class lists."""
+
     name_when_mapped: ClassVar[str] = ""
     """The `map_index_template` of mapped tasks whose author gives none; empty for Airflow's own, the index."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # `airflow wolkvox check` knows our tasks, in what the scheduler reads, by this field.
         fields = tuple(getattr(cls, "template_fields", ()))
-        if "wolkvox_conn_id" not in fields:
-            cls.template_fields = (*fields, "wolkvox_conn_id")
+        cls.template_fields = (*fields, *(name for name in cls.fields_of_all if name not in fields))
 
     def __init__(self, *, wolkvox_conn_id: str, mapped_lane: dict[str, Any] | None = None, **kwargs: Any) -> None:
         # `pool` is in kwargs only if the author gave it: no __init__ down to here names it, and

@@ -295,6 +295,21 @@ def calling_hours(value: Any, name: str) -> None:
         )
 
 
+def cap(value: Any, name: str) -> None:
+    """Require a `Cap`, several of them, None or `"connection"`.
+
+    :param value: the argument's value
+    :param name: the argument's name
+    :raises ValueError: it is something else
+    """
+    from airflow_provider_wolkvox.calling.caps import Cap
+    from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION
+
+    several = value if isinstance(value, (list, tuple)) else [value]
+    if value not in (None, OF_CONNECTION) and not (several and all(isinstance(each, Cap) for each in several)):
+        raise ValueError(f"{name} must be a Cap, a list of them, None or {OF_CONNECTION!r}, not {_kind(value)}")
+
+
 def instant_or_length(value: Any, name: str) -> None:
     """Require an instant, or a timedelta of more than nothing.
 

@@ -184,6 +184,8 @@ NO_REFERENCE = {
     "validation",
     "cli.ledger",
     "ledger",
+    "at_most_once",
+    "not_done",
     "ledger.configuration",
     "ledger.database",
     "ledger.schema",

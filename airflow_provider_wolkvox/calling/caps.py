@@ -1,10 +1,11 @@
-"""How many calls one customer may get within a length of time."""
+"""How many calls one customer may get within a length of time, and what the law of a country says of that."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,23 @@ class Cap:
         :param calls: when the customer was called, latest first; at least the last `calls` of them
         """
         return calls[self.calls - 1] + self.within if len(calls) >= self.calls else None
+
+
+_ONE_A_DAY: Final = Cap(calls=1, within=timedelta(hours=24))
+
+OF_COUNTRIES: Final[Mapping[str, Cap]] = {
+    # Ley 21.320 (Ley 19.496, art. 37), read in November 2026: one telephone contact or visit a week, for collection.
+    "CL": Cap(calls=1, within=timedelta(days=7)),
+    # Ley 2300 of 2023, art. 3, read in November 2026: after a direct contact, no other on the same day. An unanswered
+    # call is none, says the regulator's advisory council; the careful figure counts each call that is asked for.
+    "CO": _ONE_A_DAY,
+    # LODC, art. 49, read in November 2026: one a day by each channel, for collection.
+    "EC": _ONE_A_DAY,
+    # Regulation F, 12 CFR 1006.14(b)(2), read in November 2026: 7 within 7 days for each debt.
+    "US": Cap(calls=7, within=timedelta(days=7)),
+}
+"""The careful caps of countries whose law has one, by ISO 3166 code. Not legal advice. For a day of the calendar stands
+the length of one, so that no two calls fall on the same day."""
 
 
 def allowed_from(caps: Sequence[Cap], calls: Sequence[datetime], now: datetime) -> tuple[Cap, datetime] | None:

@@ -38,12 +38,12 @@ def release(args: argparse.Namespace) -> None:
     :param args: `dag_id`, `run_id`, `task_id` and `map_index` (-1 for a task that is not mapped); `yes`: do it
     :raises SystemExit: nothing was changed, and the message says why: also where nothing needed to be
     """
-    from airflow_provider_wolkvox.ledger import Entry, State, key_of
+    from airflow_provider_wolkvox.ledger import CallState, Entry, key_of
 
     with _kept(args, "allow_second_try=True on the task lets it call") as kept:
         in_doubt = kept.in_doubt()
         going_on = [
-            entry for entry in kept.entries.values() if entry and entry.state in (State.REFUSED, State.NOT_SENT)
+            entry for entry in kept.entries.values() if entry and entry.state in (CallState.REFUSED, CallState.NOT_SENT)
         ]
         if not in_doubt and going_on:
             raise SystemExit("Nothing needs a release: clear the task, and it goes on. Nothing was changed.")
@@ -58,7 +58,7 @@ def release(args: argparse.Namespace) -> None:
                 "an entry that cannot be read" if key in kept.entries else "nothing is known"
             )
             released[key] = Entry(
-                State.NOT_SENT, kept.try_number, datetime.now(UTC), reason=f"released by hand; before: {before}"
+                CallState.NOT_SENT, kept.try_number, datetime.now(UTC), reason=f"released by hand; before: {before}"
             )
         kept.write(released)
     print("Released. Clear the task, and it does it again; what is late stays refused (call_before, max_age).")
@@ -74,7 +74,7 @@ def settle(args: argparse.Namespace) -> None:
         one in doubt
     :raises SystemExit: nothing was changed, and the message says why
     """
-    from airflow_provider_wolkvox.ledger import State
+    from airflow_provider_wolkvox.ledger import CallState
 
     if args.not_made == (args.conn_id is not None):
         raise SystemExit("Give either --conn-id or --not-made. Nothing was changed.")
@@ -96,7 +96,7 @@ def settle(args: argparse.Namespace) -> None:
                 f"{len(found)} calls in doubt fit; --agent and --phone-ends must fit exactly one. Nothing was changed."
             )
         ((key, before),) = found.items()
-        state = State.NOT_SENT if args.not_made else State.ACCEPTED
+        state = CallState.NOT_SENT if args.not_made else CallState.ACCEPTED
         what = "not made" if args.not_made else "made"
         settled = replace(
             before,

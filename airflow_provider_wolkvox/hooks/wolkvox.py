@@ -191,6 +191,22 @@ class WolkvoxHook(BaseHook):
         law = collection & commercial
         return law if phone is None else self._by_phone(law, phone, country, has_zone=zone is not None)
 
+    def server_code(self) -> str:
+        """Return the connection's server code; empty if the connection cannot be read, which the request will tell."""
+        try:
+            return str(self.connection.host or "").strip()
+        except AirflowException:
+            return ""
+
+    def token_use(self) -> tuple[str, float]:
+        """Return the token, and for how many seconds one request may use it: its whole time and the vendor's minute.
+
+        :raises ValueError: a field of the connection is missing or cannot be right
+        """
+        self.get_conn()
+        # For a request whose client has gone, wolkvox may take a token as in use for as long as it works: 60 s [doc].
+        return str(self.connection.password).strip(), float(self.extra("total_timeout") or 60.0) + 60.0
+
     def customer_key(self, phone: str | int | PhoneNumber) -> str:
         """Return what is equal for all spellings of a customer's number; empty if number or connection cannot be right.
 

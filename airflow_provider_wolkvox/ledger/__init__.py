@@ -6,14 +6,14 @@
 
 from __future__ import annotations
 
+from airflow_provider_wolkvox.ledger.entry import CallState
 from airflow_provider_wolkvox.ledger.task_state import (
     KEPT_ON_CLEAR,
     KEY,
     BatchLedger,
     Entry,
-    Ledger,
-    State,
     Store,
+    TaskStateLedger,
     batch_key_of,
     key_of,
     may_have_forgotten,
@@ -23,10 +23,10 @@ __all__ = [
     "KEPT_ON_CLEAR",
     "KEY",
     "BatchLedger",
+    "CallState",
     "Entry",
-    "Ledger",
-    "State",
     "Store",
+    "TaskStateLedger",
     "batch_key_of",
     "key_of",
     "may_have_forgotten",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from airflow_provider_wolkvox.ledger.entry import (
         Claimed,
         ClaimResult,
+        DifferentArguments,
         Entry,
         Held,
         Intent,
@@ -36,6 +37,10 @@ class LedgerUnusable(LedgerError):
     """The database answers and cannot serve: wrong version, read-only, full, no permission. A person has to act."""
 
 
+class UnreadableEntry(LedgerUnusable):
+    """What stands where a call's entry should is none; a person has to look at it."""
+
+
 class Ledger(Protocol):
     """The memory that decides whether a call may be made.
 
@@ -45,6 +50,10 @@ class Ledger(Protocol):
     """
 
     @property
+    def remembers(self) -> bool:
+        """Whether a later try will know of what this one did."""
+
+    @property
     def counts_caps(self) -> bool:
         """Whether it can count a customer's calls across tasks, runs and deployments."""
 
@@ -52,8 +61,10 @@ class Ledger(Protocol):
     def leases_tokens(self) -> bool:
         """Whether `take_lease` keeps other processes from using a token; else only Airflow's pool does."""
 
-    def known(self, intents: Sequence[Intent]) -> list[Entry | None]:
+    def known(self, intents: Sequence[Intent]) -> list[Entry | DifferentArguments | None]:
         """Return what is known of intended calls, in their order; None for one of which nothing is.
+
+        A key that stands for another action, customer or agent is told of as `claim` would.
 
         :param intents: the calls; may be many
         """

@@ -149,6 +149,30 @@ class Entry:
     seconds: int | None = None
     disposition: str = ""
 
+    @classmethod
+    def of(cls, intent: Intent, attempt: Claimed, state: CallState, at: datetime) -> Entry:
+        """Return the entry of an attempt of this very process.
+
+        :param intent: what it was claimed for
+        :param attempt: the attempt
+        :param state: how far it came
+        :param at: when it was claimed, UTC
+        """
+        return cls(
+            intent_key=attempt.intent_key,
+            attempt_id=attempt.attempt_id,
+            state=state,
+            attempts=1,
+            action=intent.action,
+            origin=intent.origin,
+            at=at,
+            agent_id=intent.agent_id,
+            phone=intent.phone,
+            what=intent.what,
+            campaign_id=intent.campaign_id,
+            server=intent.server,
+        )
+
     def __str__(self) -> str:
         parts = [
             f"{self.state.value} at {self.at:%Y-%m-%d %H:%M:%S} UTC by {self.origin}",
@@ -156,7 +180,7 @@ class Entry:
             f"customer {self.phone}" if self.phone else "",
             self.what,
             f"conn_id {self.conn_id}" if self.conn_id else "",
-            f"key {self.intent_key}",
+            f"key {self.intent_key}" if self.intent_key else "",
         ]
         return ", ".join(filter(None, parts)) + (f": {self.reason}" if self.reason else "")
 

@@ -77,6 +77,7 @@ class SqlLedger:
     :param hash_key: the key of the hashes of numbers and keys, if it is kept elsewhere than in the ledger; default none
     """
 
+    remembers = True
     counts_caps = True
     leases_tokens = True
 
@@ -87,17 +88,20 @@ class SqlLedger:
 
     # What the engine asks
 
-    def known(self, intents: Sequence[Intent]) -> list[Entry | None]:
+    def known(self, intents: Sequence[Intent]) -> list[Entry | DifferentArguments | None]:
         """Return what is known of intended calls; see `Ledger.known`."""
 
-        def read(transaction: Transaction) -> list[Entry | None]:
+        def read(transaction: Transaction) -> list[Entry | DifferentArguments | None]:
             keys = [self._key_of(intent) for intent in intents]
-            found: dict[str, Entry] = {}
+            found: dict[str, Any] = {}
             for first in range(0, len(keys), _KEYS_AT_ONCE):
                 some = keys[first : first + _KEYS_AT_ONCE]
                 rows = transaction.rows(f"{_SELECT} WHERE c.intent_key IN :keys", keys=some)
-                found.update({row.intent_key: _entry(row) for row in rows})
-            return [found.get(key) for key in keys]
+                found.update({row.intent_key: row for row in rows})
+            return [
+                None if (row := found.get(key)) is None else self._differing(row, intent) or _entry(row)
+                for key, intent in zip(keys, intents, strict=True)
+            ]
 
         return self._transact(read, reads=True)
 
@@ -498,13 +502,8 @@ class SqlLedger:
         if before is not None:
             if before.attempt_id == attempt_id and before.state is CallState.INTENT:
                 return claimed
-            # Whatever came of the call: an action and a customer never change under one key.
-            compared = {"action": intent.action, "customer": customer}
-            if before.state.may_have_rung:
-                compared["arguments"] = self._digest("arguments", *intent.arguments)
-            differs = next((name for name, value in compared.items() if getattr(row, name) != value), None)
-            if differs:
-                return DifferentArguments(before, differs)
+            if differing := self._differing(row, intent):
+                return differing
             if before.state is CallState.ACCEPTED:
                 return AlreadyAccepted(before)
             if before.state is CallState.INTENT:
@@ -518,6 +517,15 @@ class SqlLedger:
         self._write(transaction, intent, before, claimed, CallState.INTENT)
         self._append(transaction, claimed, CallState.INTENT, intent.origin)
         return claimed
+
+    def _differing(self, row: Any, intent: Intent) -> DifferentArguments | None:
+        """Return what a key stands for that is not asked for now; None if that is the same."""
+        # Whatever came of the call: an action and a customer never change under one key.
+        compared = {"action": intent.action, "customer": self._customer_of(intent)}
+        if CallState(row.state).may_have_rung:
+            compared["arguments"] = self._digest("arguments", *intent.arguments)
+        differs = next((name for name, value in compared.items() if getattr(row, name) != value), None)
+        return DifferentArguments(_entry(row), differs) if differs else None
 
     def _calls_to(self, transaction: Transaction, customer: str, caps: Sequence[Cap]) -> list[datetime]:
         rows = transaction.rows(

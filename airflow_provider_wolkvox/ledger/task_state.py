@@ -14,7 +14,6 @@ drops a task's entries when it succeeds, and a future release may drop them on a
 
 from __future__ import annotations
 
-import enum
 import hashlib
 import logging
 import uuid
@@ -22,10 +21,16 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_wolkvox.compat import ran_before
+from airflow_provider_wolkvox.compat import describe, ran_before
+from airflow_provider_wolkvox.ledger.base import LedgerUnreachable, UnreadableEntry
+from airflow_provider_wolkvox.ledger.entry import CallState, Claimed, DifferentArguments
+from airflow_provider_wolkvox.ledger.entry import Entry as Known
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    from airflow_provider_wolkvox.calling.caps import Cap
+    from airflow_provider_wolkvox.ledger.entry import ClaimResult, Held, Intent, Lease, Origin, Settlement
 
 log = logging.getLogger(__name__)
 
@@ -37,22 +42,6 @@ KEPT_ON_CLEAR = ("3.3.",)
 
 # What our tasks push to XCom, once a request was made.
 _RESULTS = frozenset({"return_value", "conn_id", "summary", "left"})
-
-
-class State(enum.StrEnum):
-    """How far a call came."""
-
-    INTENT = "intent"
-    """The request was about to be handed over; no answer is recorded. The phone may have rung."""
-
-    ACCEPTED = "accepted"
-    """wolkvox accepted the call."""
-
-    REFUSED = "refused"
-    """wolkvox refused the call; no phone rang."""
-
-    NOT_SENT = "not_sent"
-    """Nothing was sent; no phone rang."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +62,7 @@ class Entry:
         are the same; empty where it is no call
     """
 
-    state: State
+    state: CallState
     try_number: int
     at: datetime
     agent_id: str = ""
@@ -110,7 +99,8 @@ class Entry:
             at = datetime.fromisoformat(value["at"])
             if at.tzinfo is None:
                 raise ValueError("a time without zone")
-            return cls(**{**value, "state": State(value["state"]), "try_number": int(value["try_number"]), "at": at})
+            known = {"state": CallState(value["state"]), "try_number": int(value["try_number"]), "at": at}
+            return cls(**{**value, **known})
         except (TypeError, KeyError, ValueError) as wrong:
             raise ValueError(f"not an entry of the ledger ({type(wrong).__name__})") from None
 
@@ -142,126 +132,174 @@ class Store(Protocol):
         """Keep `value`, which JSON must know, under `key` for as long as `retention` says."""
 
 
-class Ledger:
-    """The entry of one task instance's call.
+class TaskStateLedger:
+    """The ledger that Airflow itself offers: it knows one task instance, and one request of it. Implements `Ledger`.
+
+    `known` is asked first: what it read is what later steps go by, since nobody else writes to a task's store.
 
     :param store: Airflow's task state store; None where Airflow has none (before 3.3)
-    :param try_number: the try that writes
-    :param retention: how long an entry is kept after it was last written; None for as long as the
-        DAG run is (the store's rows go with their run)
+    :param origin: the task and its try
+    :param retention: how long an entry is kept after it was last written; default None, as long as the DAG run is (the
+        store's rows go with their run)
     :param key: the entry's name in the store; `key_of` gives those of a task with several
+    :param why_incomplete: tells why knowing nothing does not prove that nothing was sent, None if it does
     """
 
+    counts_caps = False
+    leases_tokens = False
+
     def __init__(
-        self, store: Store | None, try_number: int, retention: timedelta | None = None, key: str = KEY
+        self,
+        store: Store | None,
+        origin: Origin,
+        *,
+        retention: timedelta | None = None,
+        key: str = KEY,
+        why_incomplete: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._store = store
-        self._try_number = try_number
+        self._origin = origin
         self._retention = retention
         self._key = key
-        self._entry: Entry | None = None
-
-    @classmethod
-    def of(cls, context: Mapping[str, Any], retention: timedelta | None = None, key: str = KEY) -> Ledger:
-        """Return the ledger of the task that runs in `context`; the rest is as for `Ledger`."""
-        return cls(context.get("task_state_store"), context["ti"].try_number, retention, key)
+        self._why_incomplete = why_incomplete
+        self._kept: Entry | None = None
 
     @property
     def remembers(self) -> bool:
         """Whether there is a store behind the ledger."""
         return self._store is not None
 
-    @property
-    def is_open(self) -> bool:
-        """Whether an intent stands that no answer has closed."""
-        return self._entry is not None and self._entry.state is State.INTENT
+    def known(self, intents: Sequence[Intent]) -> list[Known | DifferentArguments | None]:
+        """Return what the store holds of the task's request; see `Ledger.known`.
 
-    @property
-    def entry(self) -> Entry | None:
-        """The entry that was last read or written; None if there is none."""
-        return self._entry
-
-    @property
-    def last(self) -> Entry:
-        """The entry that was last read or written.
-
-        :raises LookupError: there is none
+        :param intents: the one that the task asks for
+        :raises UnreadableEntry: what it holds is no entry
         """
-        if self._entry is None:
-            raise LookupError("nothing was read from the ledger or written to it")
-        return self._entry
+        [intent] = intents
+        value = None if self._store is None else self._store.get(self._key)
+        try:
+            kept = self._kept = None if value is None else Entry.from_json(value)
+        except ValueError as wrong:
+            raise UnreadableEntry(f"What the ledger holds cannot be read: {wrong}") from None
+        if kept is None:
+            return [None]
+        found = self._shown(kept, intent)
+        if found.state.may_have_rung and not kept.is_of(intent.phone or intent.what, intent.customer):
+            return [DifferentArguments(found, "customer")]
+        return [found]
 
-    def read(self) -> Entry | None:
-        """Return what is known, None if nothing is.
+    def may_be_incomplete(self, intent: Intent) -> str | None:
+        """Return why knowing nothing does not prove that nothing was sent; see `Ledger.may_be_incomplete`."""
+        return self._why_incomplete()
 
-        :raises ValueError: what is kept there is no entry
-        """
-        kept = None if self._store is None else self._store.get(self._key)
-        self._entry = None if kept is None else Entry.from_json(kept)
-        return self._entry
-
-    def may_have_forgotten(self, context: Mapping[str, Any], retries: int) -> str | None:
-        """Return why an empty ledger does not prove that nothing was sent; see `may_have_forgotten`."""
-        return may_have_forgotten(context, retries, remembers=self.remembers)
-
-    def intend(self, *, number: str = "", **about: str) -> None:
-        """Write that the request is about to be handed over. What this raises must keep it from being so.
+    def claim(
+        self, intent: Intent, caps: Sequence[Cap] = (), *, lease: Lease | None = None, ttl: float = 0.0
+    ) -> ClaimResult:
+        """Write that the request is about to be sent; see `Ledger.claim`, also for `ttl`, in seconds.
 
         Airflow answers the write of a process whose task was cleared with 404, which makes it a fence.
-
-        :param number: a call's number, in its one spelling; a keyed hash of it is kept
-        :param about: `agent_id` and the masked `phone` of a call, `what` for anything else
         """
-        entry = Entry(State.INTENT, self._try_number, datetime.now(UTC), **about)
-        if number:
-            entry = replace(entry, customer=_fingerprint(number, entry.reference))
-        self._write(entry, must=True)
+        about = {"agent_id": intent.agent_id, "phone": intent.phone, "what": intent.what}
+        entry = Entry(CallState.INTENT, self._origin.try_number, datetime.now(UTC), **about)
+        if intent.customer:
+            entry = replace(entry, customer=_fingerprint(intent.customer, entry.reference))
+        self._write(entry)
+        return Claimed("", entry.reference, self._origin)
 
-    def leave_open(self, reason: str) -> None:
-        """Write the `reason` why nobody saw the answer. The intent stays: no later run calls on its own."""
-        self._close(State.INTENT, reason=reason)
+    def settle(self, settlement: Settlement) -> bool:
+        """Write what became of the request; see `Ledger.settle`."""
+        kept = self._kept
+        if kept is None or kept.reference != settlement.claimed.attempt_id:
+            return False
+        known = {"conn_id": settlement.conn_id, "answer": settlement.answer, "reason": settlement.reason}
+        self._write(replace(kept, state=settlement.state, try_number=self._origin.try_number, **known))
+        return True
 
-    def accept(self, **known: Any) -> None:
-        """Write that wolkvox accepted the request.
+    def settle_and_claim(
+        self,
+        settlements: Sequence[Settlement],
+        intent: Intent,
+        caps: Sequence[Cap] = (),
+        *,
+        lease: Lease | None = None,
+        ttl: float = 0.0,
+    ) -> ClaimResult:
+        """Settle, then claim; see `Ledger.settle_and_claim`, also for `ttl`, in seconds."""
+        for settlement in settlements:
+            self.settle(settlement)
+        return self.claim(intent, caps, lease=lease, ttl=ttl)
 
-        :param known: the call's `conn_id`, or the `answer` to anything else
+    def mark_unknown(self, claimed: Claimed, reason: str) -> bool:
+        """Write why no response was received; see `Ledger.mark_unknown`."""
+        kept = self._kept
+        if kept is None or kept.reference != claimed.attempt_id:
+            return False
+        self._write(replace(kept, reason=reason))
+        return True
+
+    def skip(self, intent: Intent, code: str, reason: str, next_allowed: datetime | None = None) -> bool:
+        """Write that no request was sent, and why; see `Ledger.skip`."""
+        if self._kept is not None and self._kept.state is CallState.INTENT:
+            return False
+        self._write(Entry(CallState.NOT_SENT, self._origin.try_number, datetime.now(UTC), reason=reason))
+        return True
+
+    def take_lease(self, token: str, owner: str, ttl: float) -> Lease | Held:
+        """Leave it to the pool that only one task uses the token; see `Ledger.take_lease`, also for `ttl`, in seconds.
+
+        :raises NotImplementedError: always; `leases_tokens` is False
         """
-        self._close(State.ACCEPTED, **known)
+        raise NotImplementedError
 
-    def refuse(self, reason: str) -> None:
-        """Write that wolkvox refused the request, and its `reason`."""
-        self._close(State.REFUSED, reason=reason)
+    def renew_lease(self, lease: Lease, ttl: float) -> Lease | None:
+        """Find nothing to renew; see `Ledger.renew_lease`, also for `ttl`, in seconds.
 
-    def not_sent(self, reason: str) -> None:
-        """Write that no request was sent, and the `reason`."""
-        self._close(State.NOT_SENT, reason=reason)
+        :raises NotImplementedError: always
+        """
+        raise NotImplementedError
 
-    def _close(self, state: State, **known: Any) -> None:
-        before = self._entry
-        if before is None or not self.is_open:
-            before = Entry(state, self._try_number, datetime.now(UTC))
-        # A failed write must not change what the task reports: the answer is there, and what
-        # stays in the store, an intent, only makes a later run more careful.
-        self._write(replace(before, state=state, try_number=self._try_number, **known), must=False)
+    def give_back(self, lease: Lease) -> None:
+        """Find nothing to give back; see `Ledger.give_back`.
 
-    def _write(self, entry: Entry, *, must: bool) -> None:
-        before, self._entry = self._entry, entry
-        if self._store is None:
-            return
-        try:
-            self._store.set(self._key, entry.to_json(), retention=self._retention or _as_long_as_the_run())
-        except Exception as failure:
-            if must:
-                # Whoever asked for this write sends nothing now, so no intent stands.
-                self._entry = before
-                log.error("The intent could not be written, so nothing was sent.")
-                raise
-            log.warning(
-                "The ledger could not be written (%s); what should stand there: %s. A later run of this task "
-                "will not send it on its own.",
-                type(failure).__name__,
-                entry,
-            )
+        :raises NotImplementedError: always
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Do nothing: the store is Airflow's."""
+
+    def _shown(self, kept: Entry, intent: Intent) -> Known:
+        return Known(
+            intent_key="",
+            attempt_id=kept.reference,
+            state=CallState(kept.state),
+            attempts=1,
+            action=intent.action,
+            origin=replace(self._origin, try_number=kept.try_number),
+            at=kept.at,
+            agent_id=kept.agent_id,
+            phone=kept.phone,
+            what=kept.what,
+            conn_id=kept.conn_id,
+            answer=kept.answer,
+            reason=kept.reason,
+        )
+
+    def _write(self, entry: Entry) -> None:
+        """Write an entry, and remember it only if it was written.
+
+        :raises LedgerUnreachable: it was not
+        """
+        if self._store is not None:
+            try:
+                self._store.set(self._key, entry.to_json(), retention=self._retention or _as_long_as_the_run())
+            except Exception as failure:
+                # Airflow puts arguments and results into its texts.
+                raise LedgerUnreachable(
+                    f"Airflow's task state store could not be written ({describe(failure)}): the task was cleared, or "
+                    "Airflow's API is down."
+                ) from None
+        self._kept = entry
 
 
 def may_have_forgotten(context: Mapping[str, Any], retries: int, *, remembers: bool) -> str | None:
@@ -369,7 +407,7 @@ class BatchLedger:
         # Only now: a chunk that the store did not take must leave no gap.
         self._number, self._lines, self.begun = number, together, True
 
-    def entry(self, state: State, at: datetime, **known: str) -> Entry:
+    def entry(self, state: CallState, at: datetime, **known: str) -> Entry:
         """Return an entry of this try, with the `state` of a call `at` an instant; the rest is as for `Entry`."""
         return Entry(state, self._try_number, at, reference="", **known)
 
@@ -401,7 +439,7 @@ def _entry_of(line: Any) -> Entry:
         state, try_number, at, agent_id, phone, conn_id, reason = line
         moment = datetime.fromtimestamp(at, UTC)
         return Entry(
-            State(state),
+            CallState(state),
             int(try_number),
             moment,
             agent_id=agent_id,

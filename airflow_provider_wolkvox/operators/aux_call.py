@@ -18,8 +18,9 @@ class AuxCallOperator(SingleCallOperator):
     wolkvox's `conn_id` of the new call and pushes it to XCom under the key `conn_id` as well; it is
     empty if wolkvox gave none.
 
-    However often the task is run, the phone rings at most once. From Airflow 3.3 a ledger in the task
-    state store remembers what became of the call; before, a try after the first refuses to call.
+    However often the task is run, the phone rings at most once. A ledger in SQL (`[wolkvox] ledger_conn_id`) remembers
+    what became of the call, for all tasks, runs and deployments that use it. Without one, Airflow's task state store
+    remembers it for the task alone (from 3.3); before, a try after the first refuses to call.
 
     :param agent_id: the agent's extension (templated)
     :param customer_phone: 5 to 20 digits; blanks, dashes, dots, brackets and one leading `+` are dropped,
@@ -34,6 +35,13 @@ class AuxCallOperator(SingleCallOperator):
         `"fail"`
     :param phone_zones: reckon the hours in every time zone that the number may be in (extra `phones`), and
         in their own only if none is known; default False
+    :param cap: how often the customer may be called, by all that use the same ledger: a `Cap` or several, None for any
+        number; over it, the call is treated as `outside_hours` says; default `"connection"`: the careful cap of the
+        law of the connection's `country`. Needs a ledger in SQL: without one a cap of yours fails the task, and the
+        law's is a warning
+    :param idempotency_key: what identifies the call instead of its DAG run and customer: of all tasks that give the
+        same key and use the same ledger in SQL, one calls, and the others return its `conn_id`; default None: in one
+        run of a DAG, a customer is called once by one kind of operator (templated)
     :param call_before: the instant from which the call is too late, an aware datetime or its ISO 8601
         text (templated); default None
     :param max_age: how long after the run was due (the later of its `data_interval_end` and `run_after`)

@@ -18,7 +18,6 @@ from airflow_provider_wolkvox.batch import Agent, Batch, Call, Flag, Limits, Mad
 from airflow_provider_wolkvox.calling.lateness import instant
 from airflow_provider_wolkvox.compat import describe, is_test_run, lock_supervisor, was_cleared
 from airflow_provider_wolkvox.files import require_writable, write
-from airflow_provider_wolkvox.ledger import BatchLedger, State, may_have_forgotten
 from airflow_provider_wolkvox.operators.calling import CallingOperator
 from airflow_provider_wolkvox.operators.once import can_pause, pause_until, why_too_late
 from airflow_provider_wolkvox.phone import PhoneNumber, masked
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset, Context
 
     from airflow_provider_wolkvox.calling.hours import Hours
-    from airflow_provider_wolkvox.ledger import Entry
+    from airflow_provider_wolkvox.ledger import CallState, Entry
 
 # Seconds for which it is believed that the task is still its own, and that nobody has stopped all calling.
 _LOOK_AHEAD_HOLDS = 1.0
@@ -53,7 +52,6 @@ _MEANS = {
     Made.NOT_SENT: "they were not sent, no phone rang",
     Made.LEFT: "they were not reached",
 }
-_STATES = {Made.ACCEPTED: State.ACCEPTED, Made.REFUSED: State.REFUSED, Made.UNKNOWN: State.INTENT}
 
 
 class AuxCallBatchOperator(CallingOperator):
@@ -381,6 +379,8 @@ class _World:
         self._task = task
         self.context = context
         self.is_certainly_own = True
+        from airflow_provider_wolkvox.ledger import BatchLedger
+
         store: Any = context.get("task_state_store")
         self._ledger = BatchLedger(store, context["ti"].try_number, task.ledger_retention)
         self.asked_of: dict[Call, str] = {}
@@ -402,6 +402,8 @@ class _World:
 
     def known(self, calls: Sequence[Call]) -> dict[Call, Outcome]:
         """Return what earlier runs of the task have done, as far as no call may follow it."""
+        from airflow_provider_wolkvox.ledger import CallState, may_have_forgotten
+
         task = self._task
         entries = self._ledger.read()
         if not self._ledger.begun:
@@ -418,18 +420,18 @@ class _World:
         known = {}
         for call in calls:
             entry = entries.get(self._customer(call))
-            if entry and entry.state is State.ACCEPTED:
+            if entry and entry.state is CallState.ACCEPTED:
                 known[call] = Outcome(Made.ACCEPTED, entry.at, entry.conn_id)
-            elif entry and entry.state is State.INTENT:
+            elif entry and entry.state is CallState.INTENT:
                 reason = entry.reason or f"try {entry.try_number} ended while the call was made, or about to be"
                 known[call] = Outcome(Made.UNKNOWN, entry.at, reason=reason)
                 self.asked_of[call] = entry.agent_id
-            elif entry and entry.state is State.REFUSED and entry.try_number == self.context["ti"].try_number:
+            elif entry and entry.state is CallState.REFUSED and entry.try_number == self.context["ti"].try_number:
                 # Before a pause of this very try; a later one asks again.
                 known[call] = Outcome(Made.REFUSED, entry.at, reason=entry.reason)
         ours = {self._customer(call) for call in calls}
         for customer, entry in entries.items():
-            if entry.state is State.INTENT and customer not in ours:
+            if entry.state is CallState.INTENT and customer not in ours:
                 task.log.warning("A call of an earlier run, to a customer who left the list, is in doubt: %s", entry)
         if known:
             task.log.info(
@@ -541,13 +543,20 @@ class _World:
 
         :raises Stop: it could not be written, so no call may follow
         """
+        from airflow_provider_wolkvox.ledger import CallState
+
+        states = {
+            Made.ACCEPTED: CallState.ACCEPTED,
+            Made.REFUSED: CallState.REFUSED,
+            Made.UNKNOWN: CallState.INTENT,
+        }
         now = datetime.now(UTC)
         entries: dict[str, Entry] = {}
         for call, outcome in outcomes.items():
-            state = _STATES.get(outcome.made, State.NOT_SENT)
+            state = states.get(outcome.made, CallState.NOT_SENT)
             entries[self._customer(call)] = self._entry(call, state, outcome.at, outcome)
         for call in intents:
-            entries[self._customer(call)] = self._entry(call, State.INTENT, now)
+            entries[self._customer(call)] = self._entry(call, CallState.INTENT, now)
         self._intended = set(intents)
         try:
             self._ledger.write(entries)
@@ -563,7 +572,7 @@ class _World:
         # However a list spells a number, it is the same customer's.
         return self._ledger.customer(self._task.hook.customer_key(call.phone))
 
-    def _entry(self, call: Call, state: State, at: datetime, outcome: Outcome | None = None) -> Entry:
+    def _entry(self, call: Call, state: CallState, at: datetime, outcome: Outcome | None = None) -> Entry:
         known = {"conn_id": outcome.conn_id, "reason": outcome.reason} if outcome else {}
         return self._ledger.entry(state, at, agent_id=call.agent_id, phone=call.shown, **known)
 

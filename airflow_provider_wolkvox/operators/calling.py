@@ -9,22 +9,15 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from airflow.providers.common.compat.sdk import AirflowSkipException
-
 from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION
 from airflow_provider_wolkvox.links import WolkvoxManagerLink
-from airflow_provider_wolkvox.operators.once import (
-    OnceOperator,
-    Request,
-    Words,
-    can_pause,
-    pause_until,
-    why_too_late,
-)
+from airflow_provider_wolkvox.not_done import NotDone, Then, Words
+from airflow_provider_wolkvox.operators.once import OnceOperator, Request, can_pause, why_too_late
 from airflow_provider_wolkvox.validation import (
     Checks,
     agent,
     calling_hours,
+    cap,
     choice,
     length_or_none_at_all,
     phone,
@@ -36,8 +29,9 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_wolkvox.api import AgentCall, ReportedCall
+    from airflow_provider_wolkvox.calling.caps import Cap
     from airflow_provider_wolkvox.calling.hours import Hours
-    from airflow_provider_wolkvox.ledger import Entry, Ledger
+    from airflow_provider_wolkvox.ledger.entry import Entry
 
 OnUnknown = Literal["fail", "look_up"]
 OutsideHours = Literal["wait", "skip", "fail"]
@@ -49,6 +43,9 @@ def _has_provider_commands() -> bool:
     from packaging.version import Version
 
     return Version(airflow_version) >= Version("3.2")
+
+
+_SET_UP = "Set up a ledger (`airflow wolkvox ledger init`), or leave cap out."
 
 
 class CallingOperator(OnceOperator):
@@ -71,6 +68,7 @@ class CallingOperator(OnceOperator):
         "calling_hours": calling_hours,
         "outside_hours": choice(*get_args(OutsideHours)),
         "phone_zones": switch,
+        "cap": cap,
         "on_unknown": choice(*get_args(OnUnknown)),
         "look_up_timeout": length_or_none_at_all,
     }
@@ -89,6 +87,7 @@ class CallingOperator(OnceOperator):
         calling_hours: Hours | str | None = OF_CONNECTION,
         outside_hours: OutsideHours = "wait",
         phone_zones: bool = False,
+        cap: Cap | Sequence[Cap] | str | None = OF_CONNECTION,
         on_unknown: OnUnknown = "fail",
         look_up_timeout: timedelta = timedelta(minutes=30),
         **kwargs: Any,
@@ -97,6 +96,7 @@ class CallingOperator(OnceOperator):
         self.calling_hours = calling_hours
         self.outside_hours = outside_hours
         self.phone_zones = phone_zones
+        self.cap = cap
         self.on_unknown = on_unknown
         self.look_up_timeout = look_up_timeout
 
@@ -122,18 +122,47 @@ class CallingOperator(OnceOperator):
             self.log.warning("The reports could not be read: %s", failure)
             return None
 
-    def look_up_command(self, intent: Entry) -> str:
+    def caps(self, *, counted: bool) -> Sequence[Cap]:
+        """Return how often the customer may be called: what `cap` says, else the law of the connection's country.
+
+        :param counted: whether the ledger can count
+        :raises NotDone: it cannot, and the author gave a cap
+        """
+        from airflow_provider_wolkvox.calling.caps import OF_COUNTRIES, Cap
+
+        if self.cap is None:
+            return ()
+        if self.cap != OF_CONNECTION:
+            given: Any = [self.cap] if isinstance(self.cap, Cap) else self.cap
+            if not counted:
+                self.refuse("cap", "cap needs a ledger in SQL, and [wolkvox] ledger_conn_id is not set", _SET_UP)
+            return list(given)
+        country = str(self.hook.extra("country") or "").strip().upper()
+        law = OF_COUNTRIES.get(country)
+        if law is None:
+            return ()
+        if not counted:
+            self.log.warning(
+                "Nobody counts how often a customer is called, which the law of %s limits to %s: that needs a ledger "
+                "in SQL ([wolkvox] ledger_conn_id).",
+                country,
+                law,
+            )
+            return ()
+        return [law]
+
+    def look_up_command(self, entry: Entry) -> str:
         """Return the command that looks for the call in wolkvox's reports, as a sentence.
 
         The number is masked wherever it is kept, so the person who looks fills it in.
 
-        :param intent: what the ledger knows of the call
+        :param entry: what the ledger knows of the call
         """
         program = "airflow wolkvox" if _has_provider_commands() else "python -m airflow_provider_wolkvox"
         return (
-            f" `{program} look-up --conn-id {shlex.quote(self.wolkvox_conn_id)} --agent {shlex.quote(intent.agent_id)} "
-            f"--around '{intent.at:%Y-%m-%d %H:%M:%S} UTC' --phone NUMBER`, where NUMBER is the customer's "
-            f"({intent.phone})."
+            f" `{program} look-up --conn-id {shlex.quote(self.wolkvox_conn_id)} --agent {shlex.quote(entry.agent_id)} "
+            f"--around '{entry.at:%Y-%m-%d %H:%M:%S} UTC' --phone NUMBER`, where NUMBER is the customer's "
+            f"({entry.phone})."
         )
 
     def switched_off(self) -> str | None:
@@ -163,12 +192,13 @@ class SingleCallOperator(CallingOperator):
     @property
     def shown_call(self) -> str:
         """The call as a list of mapped tasks names it: agent, masked number and, once it is known, what came of it."""
-        from airflow_provider_wolkvox.ledger import State
+        from airflow_provider_wolkvox.ledger.entry import CallState
 
         entry, came_of_it = self.last_entry, ""
         if entry is not None:
-            names = {State.INTENT: "in doubt", State.REFUSED: "refused", State.NOT_SENT: "not made"}
-            came_of_it = ": " + names.get(entry.state, "made before" if self.found_made else "accepted")
+            accepted = "made before" if self.found_made else "accepted"
+            names = {CallState.INTENT: "in doubt", CallState.REFUSED: "refused", CallState.ACCEPTED: accepted}
+            came_of_it = ": " + names.get(entry.state, "not made")
         # An agent that cannot be right is anything, such as a number in the wrong place.
         agent = self.agent_id if str(self.agent_id).isdecimal() and len(str(self.agent_id)) < 7 else "?"
         return f"{agent} → {self.shown_number}{came_of_it}"
@@ -194,47 +224,63 @@ class SingleCallOperator(CallingOperator):
             context["ti"].xcom_push(key="conn_id", value=conn_id)
         return conn_id
 
-    def require_allowed(self, ledger: Ledger, context: Context) -> None:
+    def require_allowed(self, context: Context) -> None:
         """Refuse a call that comes too late, one outside of the customer's hours, and any while calling is stopped.
 
-        :raises AirflowSkipException: the hours are closed, and `outside_hours` is `"skip"`
-        :raises AirflowRescheduleException: they are closed, and it waits until they open; the lane is given back
+        :raises NotDone: it must not be made now; what follows is as `outside_hours` says
         """
-        super().require_allowed(ledger, context)
+        super().require_allowed(context)
         stopped = self.switched_off()
         if stopped:
-            ledger.not_sent(stopped)
-            self.fail(f"{self.not_made(stopped)} Clear the task once calling goes on.")
+            self.refuse("stopped", stopped, "Clear the task once calling goes on.")
         now = datetime.now(UTC)
         closed = self.hours.why_closed(now) if self.hours else None
         if self.hours and closed:
-            self._wait_or_give_up(self.hours, closed, now, ledger, context)
+            why = f"the customer may not be called now ({closed})"
+            raise self.put_off(context, "hours", why, self.hours.next_open(now))
 
-    def resolve(self, intent: Entry, ledger: Ledger, context: Context) -> Entry:
-        """Return the entry of a call whose answer nobody saw, if wolkvox's reports show it.
+    def put_off(self, context: Context, code: str, why: str, opens: datetime) -> NotDone:
+        """Return what to do about a call that may be made later: what `outside_hours` says.
 
-        :raises AirflowRescheduleException: none shows it yet; the task looks again later, and gives the lane back
+        :param code: why, for programs
+        :param why: why, for people, without a full stop
+        :param opens: when it may be made, aware
         """
-        if self.on_unknown == "look_up":
-            found = self.find_call(intent.agent_id, self.customer_phone, intent.at)
-            if found:
-                ledger.accept(conn_id=found.conn_id)
-                self.log.info(
-                    "The %s was made: report %s shows it with conn_id %s.",
-                    self.words.request,
-                    found.report,
-                    found.conn_id,
-                )
-                return ledger.last
-            now, last_look = datetime.now(UTC), intent.at + self.look_up_timeout
-            # Without a ledger, nothing would be known any more after the pause.
-            if ledger.remembers and now < last_look:
-                again_at = min(now + self.look_up_every, last_look)
-                self.log.info(
-                    "No report shows the %s yet. Looking again at %s.", self.words.request, f"{again_at:%H:%M:%S} UTC"
-                )
-                pause_until(again_at)
-        return super().resolve(intent, ledger, context)
+        why = f"{why}, next at {opens:%Y-%m-%d %H:%M:%S} UTC"
+        late = why_too_late(context, self.call_before, self.max_age, at=opens)
+        if self.outside_hours == "wait" and late:
+            why += f", and then it would be too late: {late}"
+        elif self.outside_hours == "wait" and not can_pause():
+            why += "; this Airflow cannot let the task wait: put a CallingHoursSensor before it"
+        then = Then.SKIP if self.outside_hours == "skip" else Then.FAIL
+        if self.outside_hours == "wait" and can_pause() and not late:
+            self.log.info("The %s waits: %s.", self.words.request, why)
+            then = Then.WAIT
+        return NotDone(self.words.not_made(why), then, code=code, reason=why, until=opens)
+
+    def look_up(self, entry: Entry, *, remembered: bool) -> str | None:
+        """Return wolkvox's id of a call whose answer nobody saw, if the reports show it, and `on_unknown` asks for it.
+
+        :param entry: what the ledger knows of it
+        :param remembered: whether a later try will still know of it
+        :raises NotDone: none shows it yet; the task looks again later, and gives the lane back
+        """
+        if self.on_unknown != "look_up":
+            return None
+        found = self.find_call(entry.agent_id, self.customer_phone, entry.at)
+        if found:
+            self.log.info(
+                "The %s was made: report %s shows it with conn_id %s.", self.words.request, found.report, found.conn_id
+            )
+            return found.conn_id
+        now, last_look = datetime.now(UTC), entry.at + self.look_up_timeout
+        # Without a ledger, nothing would be known any more after the pause.
+        if remembered and now < last_look:
+            again_at = min(now + self.look_up_every, last_look)
+            message = f"No report shows the {self.words.request} yet. Looking again at {again_at:%H:%M:%S} UTC."
+            self.log.info("%s", message)
+            raise NotDone(message, Then.WAIT, until=again_at)
+        return None
 
     @abstractmethod
     def ring(self, **around: Any) -> AgentCall:
@@ -257,21 +303,6 @@ class SingleCallOperator(CallingOperator):
             )
             return {"conn_id": call.conn_id}
 
-        about = {"agent_id": str(self.agent_id), "phone": shown}
-        return Request(about, send, self.hook.customer_key(self.customer_phone))
-
-    def _wait_or_give_up(self, hours: Hours, closed: str, now: datetime, ledger: Ledger, context: Context) -> None:
-        opens = hours.next_open(now)
-        why = f"the customer may not be called now ({closed}), next at {opens:%Y-%m-%d %H:%M:%S} UTC"
-        late = why_too_late(context, self.call_before, self.max_age, at=opens)
-        if self.outside_hours == "wait" and late:
-            why += f", and then it would be too late: {late}"
-        elif self.outside_hours == "wait" and not can_pause():
-            why += "; this Airflow cannot let the task wait: put a CallingHoursSensor before it"
-        ledger.not_sent(why)
-        if self.outside_hours == "skip":
-            raise AirflowSkipException(self.not_made(why))
-        if self.outside_hours == "wait" and can_pause() and not late:
-            self.log.info("The %s waits: %s.", self.words.request, why)
-            pause_until(opens)
-        self.fail(self.not_made(why))
+        return Request(
+            self.api, send, str(self.agent_id), phone=shown, customer=self.hook.customer_key(self.customer_phone)
+        )

@@ -8,7 +8,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from airflow_provider_wolkvox.operators.once import OnceOperator, Request, Words
+from airflow_provider_wolkvox.not_done import Words
+from airflow_provider_wolkvox.operators.once import OnceOperator, Request
 from airflow_provider_wolkvox.operators.repeatable import RepeatableOperator
 from airflow_provider_wolkvox.validation import (
     Checks,
@@ -168,7 +169,7 @@ class CampaignRecallOperator(OnceOperator):
             wolkvox = self.hook.get_conn()
             return {"answer": wolkvox.recall_records(self.campaign_id, self.field, value, **around)}
 
-        return Request({"what": f"campaign {self.campaign_id}, {self.field} {value}"}, send, place=number)
+        return Request("recall_records", send, what=f"campaign {self.campaign_id}, {self.field} {value}", place=number)
 
 
 class CampaignAddRecordsOperator(OnceOperator):
@@ -279,7 +280,7 @@ class CampaignAddRecordsOperator(OnceOperator):
         # So that a file which was changed between two tries is not taken for the one that was sent.
         print_of = hashlib.sha256(json.dumps(batch, sort_keys=True).encode()).hexdigest()[:12]
         what = f"campaign {self.campaign_id}, records {first + 1} to {first + len(batch)} of {of} (SHA-256 {print_of})"
-        return Request({"what": what}, send, place=number)
+        return Request("add_records", send, what=what, place=number)
 
     def _checked(self) -> Iterator[dict[str, str]]:
         """Yield all records as wolkvox takes them.

@@ -1,18 +1,18 @@
-"""What every request that must not be made twice goes through: the ledger, the fences, the outcomes.
+"""What every operator shares whose requests must not be made twice: what a task adds to `AtMostOnce`.
 
-An operator says what it asks of wolkvox (`Request`) and in which words that is spoken of (`Words`);
-`OnceOperator` does the rest in the order of the ledger's protocol, the same for a call, a recall of
-records and each batch of an upload.
+An operator says what it asks of wolkvox (`Request`) and in which words that is spoken of (`Words`), and `AtMostOnce`
+does the rest, the same for a call, a recall of records and each batch of an upload.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import (
@@ -26,69 +26,39 @@ from airflow_provider_wolkvox.calling.lateness import instant, too_late
 from airflow_provider_wolkvox.compat import state_of
 from airflow_provider_wolkvox.hooks.wolkvox import UsesHook
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane
+from airflow_provider_wolkvox.not_done import NotDone, Then, Words
 from airflow_provider_wolkvox.stop_switch import StopWatch
-from airflow_provider_wolkvox.validation import Checks, length, optional, switch
+from airflow_provider_wolkvox.validation import Checks, length, optional, switch, text
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_wolkvox.api import NotSent, TokenBusy
-    from airflow_provider_wolkvox.ledger import Entry, Ledger
-
-
-class Send(Protocol):
-    """Makes the request, and returns what the ledger is to keep of an accepted one."""
-
-    def __call__(
-        self, *, before_sending: Callable[[], None], before_resending: Callable[[NotSent | TokenBusy], None]
-    ) -> Mapping[str, Any]:
-        """Make the request; the two callables are the client's.
-
-        :param before_sending: called in every try right before the first byte; what it raises ends the request unsent
-        :param before_resending: called with what ended a try that certainly did nothing, if another one follows
-        """
+    from airflow_provider_wolkvox.at_most_once import Send
+    from airflow_provider_wolkvox.calling.caps import Cap
+    from airflow_provider_wolkvox.ledger.base import Ledger
+    from airflow_provider_wolkvox.ledger.entry import Entry, Intent, Origin
 
 
 @dataclass(frozen=True)
 class Request:
     """One thing that is asked of wolkvox, at most once.
 
-    :param about: what the ledger keeps of it: `agent_id` and masked `phone` of a call, else `what`
+    :param action: what is asked for, such as `aux_call`
     :param send: makes the request
-    :param number: a call's number, in its one spelling, of which the ledger keeps a keyed hash; default none
+    :param agent_id: the agent's extension; default none
+    :param phone: the customer's number, masked; default none
+    :param customer: the customer's number, in its one spelling, of which the ledger keeps a keyed hash; default none
+    :param what: what is asked for, in words, where it is not a call; default none
     :param place: which of a task's requests it is, from 0; default 0, the only or first one
     """
 
-    about: Mapping[str, str]
+    action: str
     send: Send
-    number: str = field(default="", repr=False)
+    agent_id: str = ""
+    phone: str = ""
+    customer: str = field(default="", repr=False)
+    what: str = ""
     place: int = 0
-
-    def is_told_by(self, entry: Entry) -> bool:
-        """Return whether an entry of the ledger is about this request.
-
-        :param entry: the one that stands where this request's would
-        """
-        return entry.is_of(self.about.get("phone") or self.about["what"], self.number)
-
-
-class Words(NamedTuple):
-    """How messages speak of a request.
-
-    :param request: what it is, such as `call`
-    :param for_whom: what it is about, such as `customer`
-    :param nothing: that nothing came of it, such as `no phone rang`
-    :param perhaps: what may have come of it, such as `the phone may have rung`
-    :param look: where to look for what came of it
-    :param again: what a person does who has it made once more, such as `ring`
-    """
-
-    request: str
-    for_whom: str
-    nothing: str
-    perhaps: str
-    look: str
-    again: str
 
 
 class OnceOperator(UsesHook, InLane, BaseOperator):
@@ -98,6 +68,8 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
     :param max_age: how long after the run was due (the later of its `data_interval_end` and `run_after`)
         the request may still be made; default 24 hours, None for any time
     :param call_before: the instant from which it is too late; default None
+    :param idempotency_key: what identifies the request instead of its DAG run and customer, for all that use the same
+        ledger; needs a ledger in SQL; default None (templated)
     :param ledger_retention: how long the ledger keeps it; default None, as long as Airflow keeps the DAG run. What it
         has forgotten is done again
     :param allow_second_try: make it although nothing tells whether an earlier try did; default False
@@ -107,13 +79,14 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
     :raises AirflowException: it was not made, and a retry may make it
     """
 
-    template_fields: Sequence[str] = ("wolkvox_conn_id",)
-
+    template_fields: Sequence[str] = ()
+    fields_of_all = ("idempotency_key", "wolkvox_conn_id")
     checks: ClassVar[Checks] = {
         "max_age": optional(length),
         "ledger_retention": optional(length),
         "allow_second_try": switch,
         "call_before": optional(instant),
+        "idempotency_key": optional(text),
     }
 
     words: ClassVar[Words]
@@ -131,6 +104,7 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         ledger_retention: timedelta | None = None,
         allow_second_try: bool = False,
         call_before: datetime | str | None = None,
+        idempotency_key: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(wolkvox_conn_id=wolkvox_conn_id, **kwargs)
@@ -139,49 +113,140 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         self.allow_second_try = allow_second_try
         self.call_before = call_before
         self._has_deadline = call_before is not None
+        self.idempotency_key = idempotency_key
+        self._has_key = idempotency_key is not None
 
     def once(self, request: Request, context: Context) -> Entry:
-        """Make a request unless it was made already, and return the ledger's entry of the accepted one.
+        """Make a request unless it was made already, and return what the ledger knows of the accepted one.
 
         :param request: what to ask of wolkvox
         :raises AirflowFailException: it must not be made (again), wolkvox refused it, or its outcome is unknown
         :raises AirflowException: it was not made, and a retry may make it
+        :raises AirflowSkipException: it was not made, and the task is skipped for it
+        :raises AirflowRescheduleException: it was not made, and the task runs again later
         """
-        from airflow_provider_wolkvox.ledger import Ledger, key_of
+        # A DAG file needs none of this while it is parsed.
+        from airflow_provider_wolkvox.at_most_once import AtMostOnce
+        from airflow_provider_wolkvox.ledger.base import LedgerError
+        from airflow_provider_wolkvox.ledger.configuration import ledger_conn_id
 
-        ledger = Ledger.of(context, self.ledger_retention, key_of(request.place))
-        try:
-            known = self._known(request, ledger, context)
-            self.found_made = known is not None
-            if known is not None:
-                return known
-            with self.hook.closing():
-                made = self._make(request, ledger, context)
-        finally:
-            self.last_entry = ledger.entry
-        lost = self.why_superseded(context)
-        if lost:
+        if self._has_key and not ledger_conn_id():
+            why = "idempotency_key needs a ledger in SQL, and [wolkvox] ledger_conn_id is not set"
             self.fail(
-                f"{lost}. The {self.words.request} was made: {made}. It is not reported to Airflow, where another try "
-                "may have reported something else."
+                f"{self.words.not_made(why)} Airflow's own memory knows a task, not a key. Set up a ledger (`airflow "
+                "wolkvox ledger init`), or leave idempotency_key out."
             )
-        return made
+        about = _Task(self, context)
+        try:
+            ledger = self._ledger_for(request, context)
+        except LedgerError as wrong:
+            raise AirflowException(str(wrong)) from None
+        engine = AtMostOnce(ledger, about, about, self.log, allow_second_try=self.allow_second_try)
+        try:
+            with self.hook.closing(), closing(ledger):
+                return engine.run(self._intent(request, context), request.send)
+        except NotDone as ended:
+            raise_for(ended)
+        finally:
+            self.last_entry, self.found_made = engine.entry, engine.found_made
 
-    def require_allowed(self, ledger: Ledger, context: Context) -> None:
+    def _ledger_for(self, request: Request, context: Context) -> Ledger:
+        """Return the ledger in SQL if one is configured, else what Airflow itself offers."""
+        from airflow_provider_wolkvox.ledger.configuration import configured_ledger
+        from airflow_provider_wolkvox.ledger.task_state import TaskStateLedger, key_of, may_have_forgotten
+
+        configured = configured_ledger()
+        if configured is not None:
+            return configured
+        store: Any = context.get("task_state_store")
+
+        def why_incomplete() -> str | None:
+            # Of several requests the first one's entry, without which nobody comes this far, proves the ledger.
+            if request.place:
+                return None
+            return may_have_forgotten(context, self.retries or 0, remembers=store is not None)
+
+        return TaskStateLedger(
+            store,
+            origin_of(context),
+            retention=self.ledger_retention,
+            key=key_of(request.place),
+            why_incomplete=why_incomplete,
+        )
+
+    def _intent(self, request: Request, context: Context) -> Intent:
+        from airflow_provider_wolkvox.ledger.entry import Intent
+
+        origin = origin_of(context)
+        run = (origin.namespace, origin.dag_id, origin.run_id)
+        key: tuple[str, ...]
+        if self.idempotency_key is not None:
+            key = ("author", self.idempotency_key, *(() if not request.place else (str(request.place),)))
+        elif request.customer:
+            # In one run a customer is called once by one kind of request, whatever task or index asks.
+            key = ("run", *run, request.action, request.customer)
+        else:
+            key = (
+                "task",
+                *run,
+                origin.task_id,
+                str(origin.map_index),
+                request.action,
+                request.what,
+                str(request.place),
+            )
+        return Intent(
+            key=key,
+            action=request.action,
+            origin=origin,
+            customer=request.customer,
+            phone=request.phone,
+            agent_id=request.agent_id,
+            arguments=(request.agent_id, request.what) if self.idempotency_key is not None else (),
+            what=request.what,
+            server=self.hook.server_code(),
+            due=due(context),
+        )
+
+    def require_allowed(self, context: Context) -> None:
         """Refuse, before anything is sent and again right before it is, what must not be asked for now.
 
-        :param ledger: gets the reason
-        :raises AirflowFailException: it must not be asked for in this run any more
+        :raises NotDone: it must not be asked for now
         """
         try:
             self.validate_rendered()
         except ValueError as wrong:
-            ledger.not_sent(str(wrong))
-            self.fail(self.not_made(str(wrong)))
+            self.refuse("arguments", str(wrong))
         late = why_too_late(context, self.call_before, self.max_age)
         if late:
-            ledger.not_sent(late)
-            self.fail(f"{self.not_made(late)} Running the task again does not change that.")
+            self.refuse("late", late, "Running the task again does not change that.")
+
+    def refuse(self, code: str, why: str, what_to_do: str = "") -> NoReturn:
+        """Refuse to ask for what must not be asked for now.
+
+        :param code: why, for programs
+        :param why: why, for people, without a full stop
+        :param what_to_do: a sentence; default none
+        :raises NotDone: always
+        """
+        raise NotDone(f"{self.words.not_made(why)} {what_to_do}".strip(), code=code, reason=why)
+
+    def caps(self, *, counted: bool) -> Sequence[Cap]:
+        """Return how often the customer may be called: as often as is asked for, since this is no call.
+
+        :param counted: whether the ledger can count
+        """
+        return ()
+
+    def put_off(self, context: Context, code: str, why: str, opens: datetime) -> NotDone:
+        """Return what to do about a request that may be made later: the task fails for a retry.
+
+        :param code: why, for programs
+        :param why: why, for people, without a full stop
+        :param opens: when it may be made, aware
+        """
+        why = f"{why}, next at {opens:%Y-%m-%d %H:%M:%S} UTC"
+        return NotDone(self.words.not_made(why), Then.RETRY, code=code, reason=why, until=opens)
 
     def validate_rendered(self) -> None:
         """Reject what cannot be right; a deadline that a template made empty is not taken for none.
@@ -189,30 +254,30 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         :raises ValueError: an argument cannot be right
         """
         super().validate_rendered()
+        if self._has_key and not str(self.idempotency_key or "").strip():
+            raise ValueError(
+                "idempotency_key is empty: its template gave nothing. Only idempotency_key=None in the DAG file means "
+                "that the request has no key of the author's"
+            )
         if self._has_deadline and self.call_before is None:
             raise ValueError(
                 "call_before is empty: its template gave nothing. Only call_before=None in the DAG file means that "
                 "there is no deadline"
             )
 
-    def resolve(self, intent: Entry, ledger: Ledger, context: Context) -> Entry:
-        """Return the entry of a request whose answer nobody saw, if what came of it can be found out.
+    def look_up(self, entry: Entry, *, remembered: bool) -> str | None:
+        """Return wolkvox's id of a request in doubt, if its reports show it; None if they do not, as here.
 
-        :param intent: what the ledger knows of it
-        :param ledger: gets what is found out
-        :raises AirflowFailException: it cannot be found out
+        :param entry: what the ledger knows of it
+        :param remembered: whether a later try will still know of it
+        :raises NotDone: they may show it later, and the task looks again then
         """
-        self.fail(
-            f"The outcome of this {self.words.request} is unknown: {intent}. "
-            f"{_sentence(self.words.perhaps)} This task does not {self.words.again} again on its own. "
-            f"{_sentence(self.words.look)}{self.look_up_command(intent)}"
-            + (f" {self.settle(context)}. {self.release(context)}." if ledger.remembers else "")
-        )
+        return None
 
-    def look_up_command(self, intent: Entry) -> str:
+    def look_up_command(self, entry: Entry) -> str:
         """Return the command that looks for the request in wolkvox's reports, as a sentence; empty if there is none.
 
-        :param intent: what the ledger knows of it
+        :param entry: what the ledger knows of it
         """
         return ""
 
@@ -221,13 +286,6 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         """Looks at the stop switch, for requests that ring a phone."""
         return StopWatch(self.log)
 
-    def not_made(self, why: str) -> str:
-        """Return the words for a request that was not made.
-
-        :param why: the reason, without a full stop
-        """
-        return f"The {self.words.request} was not made: {why}. {_sentence(self.words.nothing)}"
-
     def fail(self, message: str) -> NoReturn:
         """Fail the task without a retry.
 
@@ -235,100 +293,6 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         :raises AirflowFailException: always
         """
         raise AirflowFailException(message) from None
-
-    def _known(self, request: Request, ledger: Ledger, context: Context) -> Entry | None:
-        """Return the entry of a request that was accepted already, None if it may be made now."""
-        from airflow_provider_wolkvox.ledger import State
-
-        words = self.words
-        try:
-            entry = ledger.read()
-        except ValueError as wrong:
-            self.fail(
-                f"What the ledger holds cannot be read: {wrong}. No {words.request} was made. {self.release(context)}."
-            )
-        if entry is None:
-            # Of several requests the first one's entry, without which nobody comes this far, proves the ledger.
-            if request.place == 0:
-                self._require_that_none_was_forgotten(ledger, context)
-        elif entry.state in (State.ACCEPTED, State.INTENT) and not request.is_told_by(entry):
-            self.fail(
-                f"An earlier run of this task was for another {words.for_whom}: {entry}. Which {words.for_whom} stands "
-                "behind a task must not change once it has sent something (a mapped task's list changed its order?). "
-                f"No {words.request} was made. {self.release(context)}."
-            )
-        elif entry.state is State.ACCEPTED:
-            self.log.info(
-                "This %s was already made: %s. It is not made again; what it gave is returned. %s.",
-                words.request,
-                entry,
-                self.release(context),
-            )
-            return entry
-        elif entry.state is State.INTENT:
-            return self.resolve(entry, ledger, context)
-        return None
-
-    def _make(self, request: Request, ledger: Ledger, context: Context) -> Entry:
-        from airflow_provider_wolkvox.api import (
-            ApiUnavailable,
-            NotSent,
-            OutcomeUnknown,
-            Refused,
-            TokenBusy,
-            WolkvoxError,
-        )
-
-        def last_look() -> None:
-            self.require_running(context)
-            self.require_allowed(ledger, context)
-            ledger.intend(number=request.number, **request.about)
-
-        def record(failure: WolkvoxError) -> None:
-            (ledger.refuse if isinstance(failure, Refused) else ledger.not_sent)(str(failure))
-
-        try:
-            self.require_allowed(ledger, context)
-            answer = request.send(before_sending=last_look, before_resending=record)
-        except (NotSent, TokenBusy, ApiUnavailable) as failure:
-            record(failure)
-            # Without a ledger the next try could only refuse, and would hide the reason.
-            again = ledger.remembers or self.allow_second_try
-            raise (AirflowException if again else AirflowFailException)(str(failure)) from None
-        except Refused as failure:
-            record(failure)
-            self.fail(str(failure))
-        except OutcomeUnknown as failure:
-            ledger.leave_open(failure.why)
-            return self.resolve(ledger.last, ledger, context)
-        except (AirflowFailException, AirflowSkipException, AirflowRescheduleException):
-            # The last look said no, and has written what it knows.
-            raise
-        except Exception as failure:
-            # Such as a number that cannot be right, hours without a time zone, a connection that Airflow does not
-            # have, a store that is down. Once an intent stands, what an exception of any other kind proves is nothing.
-            if ledger.is_open:
-                ledger.leave_open(type(failure).__name__)
-                raise
-            final = isinstance(failure, (ValueError, ImportError))
-            ledger.not_sent(str(failure) if final else type(failure).__name__)
-            if final:
-                self.fail(str(failure))
-            raise
-        ledger.accept(**answer)
-        return ledger.last
-
-    def _require_that_none_was_forgotten(self, ledger: Ledger, context: Context) -> None:
-        """Refuse where an earlier run may have made the request and the empty ledger does not prove otherwise."""
-        why = ledger.may_have_forgotten(context, self.retries or 0)
-        if why and not self.allow_second_try:
-            release = f", or: {self.release(context)}" if ledger.remembers else ""
-            self.fail(
-                f"This is try {context['ti'].try_number} of the task: in an earlier one {self.words.perhaps}, and "
-                f"{why}. No {self.words.request} was made in this try. Look at the earlier try's log. "
-                f"{_sentence(self.words.look)} To {self.words.again} nevertheless, set allow_second_try=True on the "
-                f"task{release}."
-            )
 
     def require_running(self, context: Context) -> None:
         """Refuse to go on if the server no longer takes this process for the task that runs.
@@ -363,6 +327,74 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         """Return how a person records what came of a request whose outcome is unknown."""
         command = f"airflow wolkvox settle {_task_of(context)}"
         return f"Once you know what came of it: `{command} --conn-id ID` or `{command} --not-made`, then clear the task"
+
+
+class _Task:
+    """What a running task knows, and how it speaks: `Checks` and `Messages` of its request."""
+
+    def __init__(self, task: OnceOperator, context: Context) -> None:
+        self._task = task
+        self._context = context
+        self.words = task.words
+
+    def superseded(self) -> str | None:
+        return self._task.why_superseded(self._context)
+
+    def require_allowed(self) -> None:
+        self._task.require_allowed(self._context)
+
+    def token(self) -> tuple[str, float]:
+        return self._task.hook.token_use()
+
+    def caps(self, *, counted: bool) -> Sequence[Cap]:
+        return self._task.caps(counted=counted)
+
+    def put_off(self, code: str, why: str, opens: datetime) -> NotDone:
+        return self._task.put_off(self._context, code, why, opens)
+
+    def look_up(self, entry: Entry, *, remembered: bool) -> str | None:
+        return self._task.look_up(entry, remembered=remembered)
+
+    def release(self) -> str:
+        return self._task.release(self._context)
+
+    def settle(self) -> str:
+        return self._task.settle(self._context)
+
+    def where_to_look(self, entry: Entry) -> str:
+        return self._task.look_up_command(entry)
+
+
+def raise_for(ended: NotDone) -> NoReturn:
+    """Have Airflow do with the task what follows.
+
+    :param ended: why its request is not known to be made
+    :raises AirflowException: its retries apply
+    :raises AirflowFailException: they could not help
+    :raises AirflowSkipException: the task is skipped
+    :raises AirflowRescheduleException: it runs again later
+    """
+    if ended.then is Then.SKIP:
+        raise AirflowSkipException(str(ended)) from None
+    if ended.then is Then.WAIT and ended.until and can_pause():
+        pause_until(ended.until)
+    raise (AirflowFailException if ended.then is Then.FAIL else AirflowException)(str(ended)) from None
+
+
+def origin_of(context: Context) -> Origin:
+    """Return which task asks, as the ledger keeps it."""
+    from airflow_provider_wolkvox.ledger.configuration import namespace
+    from airflow_provider_wolkvox.ledger.entry import Origin
+
+    ti = context["ti"]
+    return Origin(
+        namespace=namespace(),
+        dag_id=ti.dag_id,
+        run_id=ti.run_id,
+        task_id=ti.task_id,
+        map_index=-1 if ti.map_index is None else ti.map_index,
+        try_number=ti.try_number,
+    )
 
 
 def why_too_late(
@@ -415,7 +447,3 @@ def due(context: Context) -> datetime | None:
     # `run_after` came with 3.0; before, a manual run's logical date is the moment that it was asked for.
     moments = (context.get("data_interval_end"), getattr(run, "run_after", None) or getattr(run, "logical_date", None))
     return max((moment for moment in moments if moment is not None), default=None)
-
-
-def _sentence(words: str) -> str:
-    return f"{words[0].upper()}{words[1:]}."

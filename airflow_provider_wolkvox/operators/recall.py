@@ -11,7 +11,8 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wolkvox.calling.lateness import instant
 from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION
-from airflow_provider_wolkvox.operators.once import OnceOperator, Request, Words
+from airflow_provider_wolkvox.not_done import Words
+from airflow_provider_wolkvox.operators.once import OnceOperator, Request
 from airflow_provider_wolkvox.operators.repeatable import RepeatableOperator
 from airflow_provider_wolkvox.task import WolkvoxTask
 from airflow_provider_wolkvox.validation import (
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_wolkvox.calling.hours import Hours
     from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
-    from airflow_provider_wolkvox.ledger import Ledger
 
 RecallStyle = Literal["auto", "manual"]
 
@@ -202,19 +202,18 @@ class ScheduleRecallOperator(AtInstant, OnceOperator):
             self.log.info("wolkvox accepted: customer %s, %s.", self.shown, what)
             return {}
 
-        about = {"agent_id": str(self.agent_id), "phone": self.shown, "what": what}
-        self.once(Request(about, send, self.hook.customer_key(self.customer_phone)), context)
+        customer = self.hook.customer_key(self.customer_phone)
+        request = Request("schedule_recall", send, str(self.agent_id), phone=self.shown, customer=customer, what=what)
+        self.once(request, context)
 
-    def require_allowed(self, ledger: Ledger, context: Context) -> None:
+    def require_allowed(self, context: Context) -> None:
         """Refuse a recall that comes too late, one to an instant that cannot be, and any while calling is stopped."""
-        super().require_allowed(ledger, context)
+        super().require_allowed(context)
         stopped, why_not = self.stop_watch.why_stopped(self.wolkvox_conn_id), self.why_not()
         if stopped:
-            ledger.not_sent(stopped)
-            self.fail(f"{self.not_made(stopped)} Clear the task once calling goes on.")
+            self.refuse("stopped", stopped, "Clear the task once calling goes on.")
         if why_not:
-            ledger.not_sent(why_not)
-            self.fail(self.not_made(why_not))
+            self.refuse("hours", why_not)
 
 
 class EditRecallOperator(AtInstant, RepeatableOperator):

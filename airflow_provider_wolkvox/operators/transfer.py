@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_wolkvox.not_done import Words
 from airflow_provider_wolkvox.operators.calling import OutsideHours, SingleCallOperator
-from airflow_provider_wolkvox.operators.once import Words
 from airflow_provider_wolkvox.validation import Check, Checks, agent, choice, switch
 
 if TYPE_CHECKING:

@@ -99,6 +99,8 @@ WRONG = {
     "customer_name": [True, 5.5, {}],
     "comments": [True, {}],
     "name_recall": [True, {}],
+    "idempotency_key": [True, {}, 1.5],
+    "cap": [2, "2", True, [], [2], {"calls": 1}],
     "cod_act": ["", None, True],
     "cod_act_2": [True, {}],
     "status": ["on break!", "", None],

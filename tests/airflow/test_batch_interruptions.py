@@ -25,7 +25,7 @@ from test_ledger_interruptions import connection
 from airflow_provider_wolkvox import batch as engine
 from airflow_provider_wolkvox.api import client, transport
 from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
-from airflow_provider_wolkvox.ledger import BatchLedger, State, batch_key_of
+from airflow_provider_wolkvox.ledger import BatchLedger, CallState, batch_key_of
 from airflow_provider_wolkvox.operators.aux_call_batch import _World
 from airflow_provider_wolkvox.simulator import Simulator
 
@@ -227,7 +227,7 @@ def test_a_chunk_of_the_longest_reasons_outside_ascii_stays_under_the_stores_lim
     ledger = BatchLedger(store, 1)
     for number in range(250):
         entry = ledger.entry(
-            State.NOT_SENT, datetime.now(UTC), agent_id="1" * 20, phone="***0801", conn_id="", reason=letter * 500
+            CallState.NOT_SENT, datetime.now(UTC), agent_id="1" * 20, phone="***0801", conn_id="", reason=letter * 500
         )
         ledger.write({ledger.customer(str(number)): entry})
     assert store.longest < STORE_LIMIT
@@ -238,7 +238,7 @@ def test_a_chunk_of_the_longest_reasons_outside_ascii_stays_under_the_stores_lim
 def test_many_lines_at_once_are_written_in_chunks(skipped):
     store = Store()
     ledger = BatchLedger(store, 1)
-    entry = ledger.entry(State.NOT_SENT, datetime.now(UTC), agent_id="10001", phone="***0801", reason="x" * 120)
+    entry = ledger.entry(CallState.NOT_SENT, datetime.now(UTC), agent_id="10001", phone="***0801", reason="x" * 120)
     ledger.write({ledger.customer(str(number)): entry for number in range(skipped)})
     assert store.longest < STORE_LIMIT
     assert len(BatchLedger(store, 2).read()) == skipped
@@ -257,7 +257,7 @@ def test_a_batch_that_skips_many_stays_under_the_stores_limit(monkeypatch):
 def test_a_write_that_failed_leaves_no_gap_between_chunks():
     store = Store()
     ledger = BatchLedger(store, 1)
-    entry = ledger.entry(State.ACCEPTED, datetime.now(UTC), agent_id="10001", phone="***0801", conn_id="x")
+    entry = ledger.entry(CallState.ACCEPTED, datetime.now(UTC), agent_id="10001", phone="***0801", conn_id="x")
     ledger.write({ledger.customer(str(number)): entry for number in range(100)})
     store.fails = 1
     with pytest.raises(OSError, match="down"):

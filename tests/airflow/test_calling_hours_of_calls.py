@@ -25,7 +25,7 @@ from task_runner import Server, kind_of, run_try
 
 from airflow_provider_wolkvox.calling import CallingHours
 from airflow_provider_wolkvox.calling.countries import COUNTRIES
-from airflow_provider_wolkvox.ledger import Entry, State
+from airflow_provider_wolkvox.ledger import CallState, Entry
 from airflow_provider_wolkvox.operators import calling as calling_module
 from airflow_provider_wolkvox.operators import once
 from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
@@ -600,7 +600,7 @@ def test_an_unknown_outcome_is_neither_waited_out_nor_skipped(simulator, clock, 
 
 def test_an_unknown_outcome_is_looked_up_outside_of_the_hours(simulator, clock, server):
     clock.at = EVENING
-    server.store["wolkvox_call"] = Entry(State.INTENT, 1, datetime.now(UTC), AGENT, "***0101").to_json()
+    server.store["wolkvox_call"] = Entry(CallState.INTENT, 1, datetime.now(UTC), AGENT, "***0101").to_json()
     simulator.add_past_call(PHONE, AGENT, seconds_ago=0, type_interaction="outbound_ma", conn_id="found")
     run = attempt(clock, server, on_unknown="look_up", try_number=2, retries=1)
     assert run.state == "success", run.error

@@ -22,7 +22,7 @@ from samples import PHONE, TOKEN, time_for
 from task_runner import Server
 from test_ledger_interruptions import KINDS, attempt, connection
 
-from airflow_provider_wolkvox.ledger import Entry, State, key_of
+from airflow_provider_wolkvox.ledger import CallState, Entry, key_of
 from airflow_provider_wolkvox.operators.campaign import (
     CampaignAddRecordsOperator,
     CampaignRecallOperator,
@@ -142,7 +142,7 @@ def released(server: Server) -> None:
     """Do to the ledger what `airflow wolkvox release` does where outcomes are unknown."""
     for key, kept in server.store.items():
         if kept["state"] == "intent":
-            server.store[key] = Entry(State.NOT_SENT, 1, datetime.now(UTC), reason="released by hand").to_json()
+            server.store[key] = Entry(CallState.NOT_SENT, 1, datetime.now(UTC), reason="released by hand").to_json()
 
 
 def again(server: Server, make, number: int = 2, **how):

@@ -10,11 +10,13 @@ from capabilities import needs_ledger
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_wolkvox.ledger import KEY, Entry, Ledger, State
+from airflow_provider_wolkvox.ledger import KEY, CallState, Entry, TaskStateLedger
+from airflow_provider_wolkvox.ledger.base import LedgerUnreachable, UnreadableEntry
+from airflow_provider_wolkvox.ledger.entry import DifferentArguments, Intent, Origin, Settlement
 
 entries = st.builds(
     Entry,
-    state=st.sampled_from(State),
+    state=st.sampled_from(CallState),
     try_number=st.integers(1, 99),
     at=st.datetimes(timezones=st.just(UTC)),
     agent_id=st.text(),
@@ -57,7 +59,7 @@ def test_an_entry_that_was_tampered_with_is_refused_or_still_an_entry(entry, fie
         read = Entry.from_json(kept)
     except ValueError:
         return
-    assert isinstance(read.state, State)
+    assert isinstance(read.state, CallState)
     assert read.at.tzinfo is not None
 
 
@@ -67,25 +69,50 @@ def test_the_text_of_an_entry_names_its_state_and_reference(entry):
     assert entry.reference in str(entry)
 
 
+CUSTOMER, OF_THE_SAME_LAST_DIGITS = "3005550101", "3115550101"
+
+
+def intent(**known):
+    given = {"key": ("one",), "action": "aux_call", "origin": Origin(), "agent_id": "10001", "phone": "***0101"}
+    return Intent(**given | {"customer": CUSTOMER} | known)
+
+
+def ledger_of(store, try_number=1, **options):
+    return TaskStateLedger(store, Origin(task_id="ring", try_number=try_number), **options)
+
+
+def kept(store):
+    return Entry.from_json(store[KEY])
+
+
 @needs_ledger
 def test_an_answer_keeps_the_intents_time_agent_and_reference():
     store = DictionaryStore()
-    ledger = Ledger(store, try_number=1)
-    ledger.intend(agent_id="10001", phone="***0101")
-    intent = ledger.last
-    ledger.accept(conn_id="10001.0101.1.1")
-    assert Entry.from_json(store[KEY]) == ledger.last
-    assert (ledger.last.at, ledger.last.agent_id, ledger.last.reference) == (intent.at, "10001", intent.reference)
-    assert ledger.last.state is State.ACCEPTED
+    ledger = ledger_of(store)
+    claimed = ledger.claim(intent())
+    before = kept(store)
+    assert ledger.settle(Settlement(claimed=claimed, state=CallState.ACCEPTED, conn_id="10001.0101.1.1"))
+    after = kept(store)
+    assert (after.at, after.agent_id, after.reference) == (before.at, "10001", before.reference)
+    assert (after.state, after.conn_id) == (CallState.ACCEPTED, "10001.0101.1.1")
 
 
 @needs_ledger
 def test_each_intent_has_a_reference_of_its_own():
-    ledger = Ledger(DictionaryStore(), try_number=1)
-    ledger.intend(agent_id="10001", phone="***0101")
-    first = ledger.last.reference
-    ledger.intend(agent_id="10001", phone="***0101")
-    assert ledger.last.reference != first
+    ledger = ledger_of(DictionaryStore())
+    assert ledger.claim(intent()).attempt_id != ledger.claim(intent()).attempt_id
+
+
+@needs_ledger
+def test_an_attempt_that_another_one_followed_is_settled_no_more():
+    store = DictionaryStore()
+    ledger = ledger_of(store)
+    first = ledger.claim(intent())
+    ledger.claim(intent())
+    assert not ledger.settle(Settlement(claimed=first, state=CallState.REFUSED))
+    assert not ledger.mark_unknown(first, "no answer")
+    assert kept(store).state is CallState.INTENT
+    assert not kept(store).reason
 
 
 @needs_ledger
@@ -93,52 +120,82 @@ def test_an_entry_is_kept_as_long_as_its_run_unless_the_author_says_how_long():
     from airflow.sdk import NEVER_EXPIRE
 
     store = DictionaryStore()
-    Ledger(store, try_number=1).intend(agent_id="10001", phone="***0101")
+    ledger_of(store).claim(intent())
     assert store.retention is NEVER_EXPIRE
-    Ledger(store, try_number=1, retention=timedelta(days=7)).intend(agent_id="10001", phone="***0101")
+    ledger_of(store, retention=timedelta(days=7)).claim(intent())
     assert store.retention == timedelta(days=7)
 
 
 def test_without_a_store_a_ledger_remembers_nothing_and_fails_at_nothing():
-    ledger = Ledger(None, try_number=1)
+    ledger = ledger_of(None)
     assert not ledger.remembers
-    assert ledger.read() is None
-    ledger.intend(agent_id="10001", phone="***0101")
-    ledger.refuse("no")
-    assert ledger.last.state is State.REFUSED
-    assert ledger.read() is None
+    assert ledger.known([intent()]) == [None]
+    claimed = ledger.claim(intent())
+    assert ledger.settle(Settlement(claimed=claimed, state=CallState.REFUSED, reason="no"))
+    assert ledger.known([intent()]) == [None]
 
 
+@needs_ledger
 def test_a_refusal_of_an_earlier_try_does_not_lend_its_time_to_a_later_one():
     store = DictionaryStore()
-    old = Entry(State.REFUSED, 1, datetime(2026, 1, 1, tzinfo=UTC), agent_id="10001")
+    old = Entry(CallState.REFUSED, 1, datetime(2026, 1, 1, tzinfo=UTC), agent_id="10001")
     store[KEY] = old.to_json()
-    ledger = Ledger(store, try_number=2)
-    assert ledger.read() == old
-    ledger.not_sent("too late")
-    assert ledger.last.at > old.at
-    assert ledger.last.try_number == 2
+    ledger = ledger_of(store, try_number=2)
+    [known] = ledger.known([intent()])
+    assert (known.state, known.at, known.origin.try_number) == (CallState.REFUSED, old.at, 1)
+    assert ledger.skip(intent(), "late", "too late")
+    assert kept(store).at > old.at
+    assert kept(store).try_number == 2
+
+
+@needs_ledger
+def test_a_decision_not_to_call_never_hides_an_intent():
+    store = DictionaryStore()
+    ledger = ledger_of(store)
+    ledger.claim(intent())
+    assert not ledger.skip(intent(), "late", "too late")
+    assert kept(store).state is CallState.INTENT
 
 
 @needs_ledger
 def test_an_entry_tells_apart_customers_whose_last_digits_are_the_same_without_keeping_a_number():
     store = DictionaryStore()
-    Ledger(store, try_number=1).intend(agent_id="10001", phone="***0101", number="3005550101")
+    ledger_of(store).claim(intent())
 
-    entry = Ledger(store, try_number=2).read()
+    [same] = ledger_of(store, 2).known([intent()])
+    [other] = ledger_of(store, 2).known([intent(customer=OF_THE_SAME_LAST_DIGITS)])
 
-    assert entry.is_of("***0101", "3005550101")
-    assert not entry.is_of("***0101", "3115550101")
-    assert "3005550101" not in str(dict(store))
+    assert same.state is CallState.INTENT
+    assert isinstance(other, DifferentArguments)
+    assert CUSTOMER not in str(dict(store))
     # As entries stood before there was a hash, and where no number is at hand.
-    assert Entry(State.INTENT, 1, datetime.now(UTC), phone="***0101").is_of("***0101", "3115550101")
-    assert entry.is_of("***0101")
+    assert Entry(CallState.INTENT, 1, datetime.now(UTC), phone="***0101").is_of("***0101", OF_THE_SAME_LAST_DIGITS)
+    assert kept(store).is_of("***0101")
 
 
 @needs_ledger
 def test_the_hash_of_a_number_says_nothing_beside_another_entrys():
     first, second = DictionaryStore(), DictionaryStore()
     for store in (first, second):
-        Ledger(store, try_number=1).intend(phone="***0101", number="3005550101")
+        ledger_of(store).claim(intent())
 
-    assert Ledger(first, 1).read().customer != Ledger(second, 1).read().customer
+    assert kept(first).customer != kept(second).customer
+
+
+def test_a_store_that_cannot_be_written_lets_no_call_follow():
+    class Broken(DictionaryStore):
+        def set(self, key, value, *, retention=None):
+            raise OSError(f"cannot write {value}")
+
+    store = Broken()
+    with pytest.raises(LedgerUnreachable, match="OSError") as failed:
+        ledger_of(store, retention=timedelta(days=1)).claim(intent())
+    assert "***0101" not in str(failed.value)
+
+
+@given(json_values.filter(lambda value: value is not None))
+def test_an_entry_that_cannot_be_read_is_an_error_of_its_own(value):
+    store = DictionaryStore()
+    store[KEY] = value
+    with pytest.raises(UnreadableEntry, match="not an entry"):
+        ledger_of(store).known([intent()])

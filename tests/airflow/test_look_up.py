@@ -16,7 +16,7 @@ from task_runner import Server
 from test_ledger_interruptions import KINDS, PHONE, attempt, call, one_call
 
 from airflow_provider_wolkvox.api import WolkvoxClient, transport
-from airflow_provider_wolkvox.ledger import Entry, State
+from airflow_provider_wolkvox.ledger import CallState, Entry
 from airflow_provider_wolkvox.operators import aux_call, calling, once
 from airflow_provider_wolkvox.simulator import Simulator
 
@@ -60,7 +60,7 @@ def lose(sim: Simulator, *, rings: bool = True) -> None:
 def rung_unseen(monkeypatch):
     """What a task leaves that was killed right after its call rang: an intent, and a call in the reports."""
     with one_call(monkeypatch) as (sim, server):
-        server.store["wolkvox_call"] = Entry(State.INTENT, 1, datetime.now(UTC), AGENT, "***0101").to_json()
+        server.store["wolkvox_call"] = Entry(CallState.INTENT, 1, datetime.now(UTC), AGENT, "***0101").to_json()
         with WolkvoxClient("0042", sim.token, base_url=sim.base_url) as wolkvox:
             wolkvox.aux_call(AGENT, PHONE)
         yield sim, server

@@ -15,7 +15,7 @@ from task_runner import Server, run_try
 
 from airflow_provider_wolkvox.__main__ import main
 from airflow_provider_wolkvox.calling import Rules
-from airflow_provider_wolkvox.ledger import Entry, State, key_of
+from airflow_provider_wolkvox.ledger import CallState, Entry, key_of
 from airflow_provider_wolkvox.operators.callbacks import CampaignCallbacksOperator
 from airflow_provider_wolkvox.simulator import Directory, DoNotCall
 
@@ -310,7 +310,7 @@ def ledger(migrated_database):
     scope = TaskScope(dag_id=DAG_ID, run_id=RUN_ID, task_id=TASK_ID, map_index=-1)
 
     class Kept:
-        def keep(self, *states: State) -> None:
+        def keep(self, *states: CallState) -> None:
             with create_session() as session:
                 for number, state in enumerate(states):
                     entry = Entry(state, 1, datetime.now(UTC), what=f"campaign 1, records {number}", answer={"sent": 1})
@@ -405,7 +405,7 @@ def release(ledger, capsys):
     return run
 
 
-A, I, N, R = State.ACCEPTED, State.INTENT, State.NOT_SENT, State.REFUSED  # noqa: E741
+A, I, N, R = CallState.ACCEPTED, CallState.INTENT, CallState.NOT_SENT, CallState.REFUSED  # noqa: E741
 
 
 @needs_ledger

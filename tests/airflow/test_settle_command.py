@@ -13,7 +13,7 @@ from samples import AGENT, PHONE
 from task_runner import Server, run_try
 
 from airflow_provider_wolkvox.__main__ import main
-from airflow_provider_wolkvox.ledger import KEY, BatchLedger, Entry, State
+from airflow_provider_wolkvox.ledger import KEY, BatchLedger, CallState, Entry
 from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
 from airflow_provider_wolkvox.operators.aux_call_batch import AuxCallBatchOperator
 
@@ -183,7 +183,7 @@ def test_who_settled_it_and_when_is_kept(stored, in_doubt, run, how):
 
 
 @needs_ledger
-@pytest.mark.parametrize("state", [State.ACCEPTED, State.REFUSED, State.NOT_SENT])
+@pytest.mark.parametrize("state", [CallState.ACCEPTED, CallState.REFUSED, CallState.NOT_SENT])
 def test_what_is_not_in_doubt_is_not_settled(stored, run, state):
     kept = Entry(state, 1, NOW, agent_id=AGENT, phone="***0101").to_json()
     stored.set(KEY, kept)
@@ -267,7 +267,7 @@ def test_a_forgotten_map_index_lists_those_that_there_are(stored, run, command):
 
 
 @needs_ledger
-@pytest.mark.parametrize("state", [State.REFUSED, State.NOT_SENT])
+@pytest.mark.parametrize("state", [CallState.REFUSED, CallState.NOT_SENT])
 def test_release_says_at_once_that_a_call_that_was_not_made_needs_none(stored, run, state):
     stored.set(KEY, Entry(state, 1, NOW, agent_id=AGENT, phone="***0101").to_json())
     assert str(run("release")[1]).startswith("Nothing needs a release")

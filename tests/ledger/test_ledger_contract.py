@@ -134,7 +134,7 @@ def test_a_call_that_did_not_ring_may_be_tried_with_another_agent_but_not_for_an
     assert isinstance(ledger.claim(intent(customer="3005550102")), DifferentArguments)
     again = ledger.claim(intent(agent_id="10002", arguments=("10002",)))
     assert isinstance(again, Claimed)
-    assert ledger.known([intent()])[0].agent_id == "10002"
+    assert ledger.known([intent(arguments=("10002",))])[0].agent_id == "10002"
 
 
 def test_keys_differ_by_case_and_by_how_their_parts_are_joined(ledger):
