@@ -508,7 +508,7 @@ class SqlLedger:
                 return AlreadyAccepted(before)
             if before.state is CallState.INTENT:
                 return InDoubt(before)
-        if intent.due is not None and _whole_ms(intent.due - _EPOCH) < row.restored_at:
+        if intent.due is not None and _milliseconds(intent.due) < row.restored_at:
             return DueBeforeRestore(_utc(row.restored_at))
         if caps and customer:
             over = allowed_from(caps, self._calls_to(transaction, customer, caps), _utc(row.now))
@@ -729,8 +729,13 @@ def _whole_ms(length: timedelta) -> int:
     return length // timedelta(milliseconds=1)
 
 
+def _milliseconds(at: datetime) -> int:
+    # Not by a timedelta: Airflow's instants are pendulum's, whose differences cannot be divided by one.
+    return round(at.timestamp() * 1000)
+
+
 def _ms(at: datetime | None) -> int | None:
-    return None if at is None else _whole_ms(at - _EPOCH)
+    return None if at is None else _milliseconds(at)
 
 
 def _entry_or_none(row: Any) -> Entry | None:

@@ -1,0 +1,290 @@
+"""With a ledger in SQL, what was done is known to every task, run and deployment, on every Airflow."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from samples import AGENT, PHONE, TOKEN
+from task_runner import Server, run_try
+
+from airflow_provider_wolkvox import at_most_once
+from airflow_provider_wolkvox.calling import Cap
+from airflow_provider_wolkvox.ledger.configuration import ledger_at
+from airflow_provider_wolkvox.ledger.entry import CallState
+from airflow_provider_wolkvox.operators.agent import HangUpOperator
+from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
+from airflow_provider_wolkvox.operators.dial import DialOperator
+
+OTHER_AGENT, OTHER_PHONE = "10002", "3005550102"
+ONE_A_DAY = Cap(calls=1, within=timedelta(hours=24))
+
+
+@pytest.fixture
+def ledger(tmp_path, monkeypatch):
+    """The ledger that the tasks use, as a person sees it."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    monkeypatch.setenv("AIRFLOW__WOLKVOX__LEDGER_CONN_ID", url)
+    with contextlib.closing(ledger_at(url)) as ledger:
+        ledger.init()
+        yield ledger
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """A task that does not wait for a token in use."""
+    monkeypatch.setattr(at_most_once, "LEASE_WAIT", 0.0)
+
+
+def call(operator=AuxCallOperator, **given):
+    arguments = {"task_id": "ring", "agent_id": AGENT, "customer_phone": PHONE, "calling_hours": None, **given}
+    return lambda dag: operator(**arguments)
+
+
+def attempt(make=None, **options):
+    """One try by a task of which Airflow itself remembers nothing."""
+    return run_try(make or call(), Server(), **options)
+
+
+def states(ledger):
+    return [entry.state for entry in ledger.find()]
+
+
+def test_a_later_try_returns_the_same_conn_id_although_airflow_remembers_nothing(ledger, simulator, wolkvox_connection):
+    first = attempt()
+    again = attempt(try_number=2, max_tries=1)
+
+    assert (first.state, again.state) == ("success", "success")
+    assert first.xcoms["conn_id"] == again.xcoms["conn_id"] == simulator.calls[0].conn_id
+    assert simulator.rings == {PHONE: 1}
+    assert states(ledger) == [CallState.ACCEPTED]
+
+
+def test_another_task_of_the_run_gets_the_first_ones_conn_id_and_says_which_task_called(
+    ledger, simulator, wolkvox_connection, everything_said
+):
+    first = attempt()
+    renamed = attempt(call(task_id="ring_after_a_deploy", agent_id=OTHER_AGENT))
+
+    assert renamed.xcoms["conn_id"] == first.xcoms["conn_id"]
+    assert simulator.rings == {PHONE: 1}
+    said = everything_said()
+    assert "This call was already made" in said
+    assert "ring, try 1" in said
+
+
+@pytest.mark.parametrize("spelling", ["300 555 0101", "+57 300 555 0101", "(300) 555-01-01"])
+def test_a_customer_is_the_same_however_the_number_is_spelt(ledger, simulator, set_connection, spelling):
+    set_connection(extra={"base_url": simulator.base_url, "country": "CO"})
+    attempt()
+    assert attempt(call(task_id="another", customer_phone=spelling)).state == "success"
+    assert sum(simulator.rings.values()) == 1
+
+
+def test_another_kind_of_call_and_another_customer_are_called(ledger, simulator, wolkvox_connection):
+    for make in (call(), call(DialOperator, task_id="dial"), call(task_id="other", customer_phone=OTHER_PHONE)):
+        assert attempt(make).state == "success"
+    assert simulator.rings == {PHONE: 2, OTHER_PHONE: 1}
+
+
+def test_a_mapped_list_that_shifted_between_clear_and_rerun_calls_each_customer_once(
+    ledger, simulator, wolkvox_connection
+):
+    a, b, new = PHONE, OTHER_PHONE, "3005550103"
+    for number, phone in enumerate((a, b)):
+        assert attempt(call(task_id=f"ring_{number}", customer_phone=phone)).state == "success"
+    for number, phone in enumerate((new, a, b)):
+        run = attempt(call(task_id=f"ring_{number}", customer_phone=phone), try_number=2, max_tries=1)
+        assert run.state == "success"
+    assert simulator.rings == {a: 1, b: 1, new: 1}
+
+
+def test_a_call_in_doubt_is_made_by_no_task(ledger, simulator, wolkvox_connection):
+    simulator.fault("drop_after_ringing", phone=PHONE)
+    first = attempt()
+    again = attempt(call(task_id="another"), try_number=2, max_tries=1)
+
+    for run in (first, again):
+        assert run.state == "failed"
+        assert "The outcome of this call is unknown" in str(run.error)
+        assert "airflow wolkvox settle" in str(run.error)
+        assert PHONE not in str(run.error)
+    assert simulator.rings == {PHONE: 1}
+    assert states(ledger) == [CallState.INTENT]
+
+
+def test_a_rejected_call_is_made_by_a_later_try(ledger, simulator, wolkvox_connection):
+    simulator.change_agent(AGENT, on_call=True)
+    assert attempt().state == "failed"
+    simulator.change_agent(AGENT, on_call=False)
+    assert attempt(try_number=2, max_tries=1).state == "success"
+    assert simulator.rings == {PHONE: 1}
+    [entry] = ledger.find()
+    assert [event.state for event in ledger.events(entry.intent_key)] == [
+        CallState.INTENT,
+        CallState.REFUSED,
+        CallState.INTENT,
+        CallState.ACCEPTED,
+    ]
+
+
+def test_a_stopped_task_leaves_its_reason_in_the_ledger_and_calls_once_calling_goes_on(
+    ledger, simulator, wolkvox_connection
+):
+    server = Server()
+    server.variables["wolkvox_stop"] = "true"
+    assert run_try(call(), server).state == "failed"
+    [entry] = ledger.find()
+    assert (entry.state, entry.reason_code) == (CallState.SKIPPED, "stopped")
+    assert "wolkvox_stop" in entry.reason
+    assert not simulator.rings
+    assert attempt(try_number=2, max_tries=1).state == "success"
+
+
+# Keys of the author's
+
+
+def test_two_deployments_with_one_idempotency_key_call_once(ledger, simulator, wolkvox_connection, monkeypatch):
+    first = attempt(call(idempotency_key="invoice 17"))
+    monkeypatch.setenv("AIRFLOW__WOLKVOX__NAMESPACE", "another deployment")
+    second = attempt(call(task_id="another", idempotency_key="invoice 17"))
+
+    assert second.xcoms["conn_id"] == first.xcoms["conn_id"]
+    assert simulator.rings == {PHONE: 1}
+
+
+@pytest.mark.parametrize(
+    "other", [{"customer_phone": OTHER_PHONE}, {"agent_id": OTHER_AGENT}, {"operator": DialOperator}]
+)
+def test_one_idempotency_key_for_two_different_calls_is_an_error_before_any_request(
+    ledger, simulator, wolkvox_connection, other
+):
+    attempt(call(idempotency_key="invoice 17"))
+    before = simulator.stats().requests
+    run = attempt(call(task_id="another", idempotency_key="invoice 17", **other))
+
+    assert run.state == "failed"
+    assert "idempotency_key must not change" in str(run.error)
+    assert simulator.stats().requests == before
+
+
+def test_two_keys_call_a_customer_twice_in_a_run(ledger, simulator, wolkvox_connection):
+    for key in ("first", "second"):
+        assert attempt(call(task_id=key, idempotency_key=key)).state == "success"
+    assert simulator.rings == {PHONE: 2}
+
+
+def test_a_key_that_a_template_left_empty_calls_nobody(ledger, simulator, wolkvox_connection):
+    run = attempt(call(idempotency_key="{{ '' }}"))
+    assert run.state == "failed"
+    assert "idempotency_key is empty" in str(run.error)
+    assert not simulator.rings
+
+
+@pytest.mark.parametrize("given", [{"idempotency_key": "invoice 17"}, {"cap": ONE_A_DAY}])
+def test_without_a_ledger_in_sql_what_needs_one_calls_nobody(simulator, wolkvox_connection, given):
+    run = attempt(call(**given))
+    assert run.state == "failed"
+    assert "needs a ledger in SQL" in str(run.error)
+    assert not simulator.rings
+
+
+# Caps
+
+
+@pytest.mark.parametrize(("outside_hours", "state"), [("skip", "skipped"), ("fail", "failed")])
+def test_a_customer_over_the_cap_is_not_called_by_another_run(
+    ledger, simulator, wolkvox_connection, monkeypatch, outside_hours, state
+):
+    limited = {"cap": [ONE_A_DAY], "outside_hours": outside_hours}
+    assert attempt(call(**limited)).state == "success"
+    monkeypatch.setenv("AIRFLOW__WOLKVOX__NAMESPACE", "another deployment")
+    run = attempt(call(**limited))
+
+    assert run.state == state
+    assert simulator.rings == {PHONE: 1}
+    latest = next(entry for entry in ledger.find() if entry.state is CallState.SKIPPED)
+    assert latest.reason_code == "cap"
+    assert timedelta(hours=23) < latest.next_allowed - datetime.now(UTC) <= timedelta(hours=24)
+
+
+def test_the_law_of_the_connections_country_is_the_cap_unless_the_author_says_otherwise(
+    ledger, simulator, set_connection, monkeypatch
+):
+    set_connection(extra={"base_url": simulator.base_url, "country": "CO"})
+    assert attempt(call()).state == "success"
+    monkeypatch.setenv("AIRFLOW__WOLKVOX__NAMESPACE", "another deployment")
+    assert attempt(call(outside_hours="skip")).state == "skipped"
+    assert attempt(call(cap=None)).state == "success"
+    assert simulator.rings == {PHONE: 2}
+
+
+# The token
+
+
+def test_a_token_that_another_deployment_uses_is_waited_for_and_then_the_slot_given_back(
+    ledger, simulator, wolkvox_connection, quick
+):
+    lease = ledger.take_lease(TOKEN, "another deployment", 60.0)
+    server = Server()
+    assert run_try(call(), server, retries=1).state in ("up_for_reschedule", "up_for_retry")
+    assert not simulator.rings
+    ledger.give_back(lease)
+    assert run_try(call(), server, try_number=2, retries=1).state == "success"
+
+
+def test_a_token_is_given_back_whatever_becomes_of_the_call(ledger, simulator, wolkvox_connection):
+    for fault in (None, "drop_after_ringing", "server_error"):
+        if fault:
+            simulator.fault(fault)
+        attempt(call(task_id=str(fault), idempotency_key=str(fault)))
+        lease = ledger.take_lease(TOKEN, "another deployment", 60.0)
+        assert lease.owner == "another deployment", fault
+        ledger.give_back(lease)
+
+
+# A ledger that does not answer
+
+
+def test_a_ledger_without_tables_means_no_call_and_a_retry(tmp_path, monkeypatch, simulator, wolkvox_connection):
+    monkeypatch.setenv("AIRFLOW__WOLKVOX__LEDGER_CONN_ID", f"sqlite:///{tmp_path / 'empty.db'}")
+    run = attempt(retries=1)
+    assert run.state == "up_for_retry"
+    assert "ledger init" in str(run.error)
+    assert not simulator.rings
+
+
+def test_a_ledger_of_an_unknown_connection_means_no_call_and_a_retry(monkeypatch, simulator, wolkvox_connection):
+    monkeypatch.setenv("AIRFLOW__WOLKVOX__LEDGER_CONN_ID", "not_there")
+    run = attempt(retries=1)
+    assert run.state == "up_for_retry"
+    assert "'not_there'" in str(run.error)
+    assert not simulator.rings
+
+
+def test_a_ledger_that_is_lost_after_the_call_does_not_change_what_is_reported(
+    ledger, tmp_path, simulator, wolkvox_connection
+):
+    simulator.on_ring = lambda *ring: (tmp_path / "ledger.db").chmod(0o400)
+    run = attempt()
+    assert run.state == "success"
+    assert simulator.rings == {PHONE: 1}
+
+
+def test_a_run_that_was_due_before_the_ledger_was_restored_calls_nobody(ledger, simulator, wolkvox_connection):
+    ledger.restored()
+    run = attempt(due=datetime.now(UTC) - timedelta(hours=1))
+    assert run.state == "failed"
+    assert "restored from a backup" in str(run.error)
+    assert not simulator.rings
+    assert attempt(call(task_id="later")).state == "success"
+
+
+def test_what_is_no_call_is_told_apart_by_task(ledger, simulator, wolkvox_connection):
+    make = lambda name: lambda dag: HangUpOperator(task_id=name, agent_id=AGENT)  # noqa: E731
+    attempt()
+    simulator.wait_for(lambda sim: sim.rings[PHONE] == 1)
+    states = [attempt(make(name)).state for name in ("hang", "hang", "hang_again")]
+    assert states[0] == states[1]
+    assert len(ledger.find()) == 3
