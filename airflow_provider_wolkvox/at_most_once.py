@@ -118,6 +118,32 @@ class Messages(Protocol):
         """
 
 
+def lease_of(ledger: Ledger, token: str, seconds: float, words: Words) -> Lease:
+    """Return the token's lease, for which this waits while another process has it.
+
+    :param ledger: where it is kept
+    :param token: the token
+    :param seconds: for how long it is taken
+    :param words: for what it is needed
+    :raises NotDone: the other one did not give it back in `LEASE_WAIT` seconds
+    :raises LedgerError: the ledger does not answer
+    """
+    owner = f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(8)}"
+    latest = time.monotonic() + LEASE_WAIT
+    while isinstance(lease := ledger.take_lease(token, owner, seconds), Held):
+        if time.monotonic() >= latest:
+            reason = "another process uses the token"
+            raise NotDone(
+                words.not_made(f"{reason}, and did not give it back in {LEASE_WAIT:.0f} seconds"),
+                Then.WAIT,
+                code="token_in_use",
+                reason=reason,
+                until=datetime.now(UTC) + _LEASE_AGAIN,
+            )
+        time.sleep(min(lease.seconds, _LEASE_POLL))
+    return lease
+
+
 class AtMostOnce:
     """Makes a request unless it was made already, or may have been.
 
@@ -244,32 +270,14 @@ class AtMostOnce:
             yield
             return
         token, self._ttl = self._checks.token()
-        self._lease = self._take_lease(token)
+        with self._asking_the_ledger():
+            self._lease = lease_of(self._ledger, token, self._ttl, self._words)
         try:
             yield
         finally:
             lease, self._lease = self._lease, None
             if lease:
                 self._tell_the_ledger(lambda: self._ledger.give_back(lease))
-
-    def _take_lease(self, token: str) -> Lease:
-        owner = f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(8)}"
-        latest = time.monotonic() + LEASE_WAIT
-        while True:
-            with self._asking_the_ledger():
-                lease = self._ledger.take_lease(token, owner, self._ttl)
-            if not isinstance(lease, Held):
-                return lease
-            if time.monotonic() >= latest:
-                reason = "another process uses the token"
-                raise NotDone(
-                    self._words.not_made(f"{reason}, and did not give it back in {LEASE_WAIT:.0f} seconds"),
-                    Then.WAIT,
-                    code="token_in_use",
-                    reason=reason,
-                    until=datetime.now(UTC) + _LEASE_AGAIN,
-                )
-            time.sleep(min(lease.seconds, _LEASE_POLL))
 
     # The ledger
 

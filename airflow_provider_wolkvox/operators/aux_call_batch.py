@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset, Context
 
     from airflow_provider_wolkvox.calling.hours import Hours
-    from airflow_provider_wolkvox.ledger import CallState, Entry
 
 # Seconds for which it is believed that the task is still its own, and that nobody has stopped all calling.
 _LOOK_AHEAD_HOLDS = 1.0
@@ -168,10 +167,13 @@ class AuxCallBatchOperator(CallingOperator):
         batch = Batch(
             calls, {**known, **skipped}, world, self._limits(), ahead=world.may_look_ahead, progress=self._progress
         )
-        with self.hook.closing(), self._reporting(batch, world, assets):
-            batch.run()
-            # What has ended on purpose does not go on after a pause.
-            self._look_up(batch, world, pausing=not batch.ended_because)
+        try:
+            with self.hook.closing(), self._reporting(batch, world, assets):
+                batch.run()
+                # What has ended on purpose does not go on after a pause.
+                self._look_up(batch, world, pausing=not batch.ended_because)
+        finally:
+            world.close(batch.outcomes)
         result = self._report(batch, world, assets)
         self._pause_if_it_helps(batch, world)
         self._fail_if_asked_to(batch, world, result)
@@ -375,24 +377,30 @@ class _World:
     """A batch's surroundings: the ledger, the fences and the hook of its task."""
 
     def __init__(self, task: AuxCallBatchOperator, context: Context) -> None:
+        # A DAG file needs none of this while it is parsed.
+        from airflow_provider_wolkvox.operators.batch_memory import Memory, SqlMemory, StoreMemory
+
         self.stopped = task._stopped
         self._task = task
         self.context = context
         self.is_certainly_own = True
-        from airflow_provider_wolkvox.ledger import BatchLedger
-
-        store: Any = context.get("task_state_store")
-        self._ledger = BatchLedger(store, context["ti"].try_number, task.ledger_retention)
-        self.asked_of: dict[Call, str] = {}
+        # Also with a ledger in SQL: only the store tells which process is the task's.
+        in_store = StoreMemory(task, context)
+        self._fence = in_store.ledger
+        ledger = task.configured_ledger()
+        self._memory: Memory = in_store if ledger is None else SqlMemory(ledger, task, context)
         self._looked_ahead = time.monotonic()
-        self._intended: set[Call] = set()
         self._hours: Hours | None = None
         if not task.phone_zones:
             self._hours = task.hook.calling_hours(task.calling_hours)
 
     @property
     def remembers(self) -> bool:
-        return self._ledger.remembers
+        return self._memory.remembers
+
+    @property
+    def asked_of(self) -> Mapping[Call, str]:
+        return self._memory.asked_of
 
     @property
     def may_look_ahead(self) -> bool:
@@ -401,45 +409,25 @@ class _World:
         return hasattr(ti, "get_task_states") and not is_test_run(ti)
 
     def known(self, calls: Sequence[Call]) -> dict[Call, Outcome]:
-        """Return what earlier runs of the task have done, as far as no call may follow it."""
-        from airflow_provider_wolkvox.ledger import CallState, may_have_forgotten
-
-        task = self._task
-        entries = self._ledger.read()
-        if not self._ledger.begun:
-            why = may_have_forgotten(self.context, task.retries or 0, remembers=self.remembers)
-            if why and not task.allow_second_try:
-                raise ValueError(
-                    f"This is try {self.context['ti'].try_number} of the task: in an earlier one phones may have "
-                    f"rung, and {why}. No call was made in this try. To ring nevertheless, set allow_second_try=True "
-                    "on the task"
-                )
-            # So that a task which ends before its first call, and tells of it, is not taken for one that has called.
-            task.require_running(self.context)
-            self._ledger.write({})
-        known = {}
-        for call in calls:
-            entry = entries.get(self._customer(call))
-            if entry and entry.state is CallState.ACCEPTED:
-                known[call] = Outcome(Made.ACCEPTED, entry.at, entry.conn_id)
-            elif entry and entry.state is CallState.INTENT:
-                reason = entry.reason or f"try {entry.try_number} ended while the call was made, or about to be"
-                known[call] = Outcome(Made.UNKNOWN, entry.at, reason=reason)
-                self.asked_of[call] = entry.agent_id
-            elif entry and entry.state is CallState.REFUSED and entry.try_number == self.context["ti"].try_number:
-                # Before a pause of this very try; a later one asks again.
-                known[call] = Outcome(Made.REFUSED, entry.at, reason=entry.reason)
-        ours = {self._customer(call) for call in calls}
-        for customer, entry in entries.items():
-            if entry.state is CallState.INTENT and customer not in ours:
-                task.log.warning("A call of an earlier run, to a customer who left the list, is in doubt: %s", entry)
+        """Return what was done before, as far as no call may follow it."""
+        known = self._memory.known(calls)
         if known:
-            task.log.info(
+            self._task.log.info(
                 "%d of %d calls were made in earlier runs, or may have been: these are not made.",
                 len(known),
                 len(calls),
             )
         return known
+
+    def write(self, outcomes: Mapping[Call, Outcome], intents: Sequence[Call]) -> None:
+        self._memory.write(outcomes, intents)
+
+    def close(self, outcomes: Mapping[Call, Outcome]) -> None:
+        """Record why calls were not made, and give back what is held."""
+        try:
+            self._memory.skip({call: each for call, each in outcomes.items() if each.made is Made.SKIPPED})
+        finally:
+            self._memory.close()
 
     def make(self, call: Call) -> tuple[Outcome, Stop | None]:
         from airflow_provider_wolkvox.api import (
@@ -452,6 +440,9 @@ class _World:
             TokenQuotaExceeded,
         )
 
+        why_not = self._memory.why_not(call)
+        if why_not:
+            return why_not, None
         tries = itertools.count()
 
         def last_look() -> None:
@@ -460,6 +451,7 @@ class _World:
             closed = self.closed(call, datetime.now(UTC))
             if closed:
                 raise PutOff(*closed)
+            self._memory.hold_token()
 
         sent_at = datetime.now(UTC)
         try:
@@ -505,7 +497,9 @@ class _World:
             # Before the write, which else might go over what another process of this task has written.
             self._task.require_running(self.context)
         except AirflowFailException as lost:
-            self._save(outcomes)
+            accepted = {call: outcome for call, outcome in outcomes.items() if outcome.made is Made.ACCEPTED}
+            if accepted:
+                self._memory.keep_accepted(accepted)
             raise Stop(str(lost), final=True) from None
         except Exception as failure:
             raise Stop(
@@ -515,7 +509,7 @@ class _World:
             stopped = self._task.switched_off()
             if stopped:
                 raise Stop(stopped, final=True)
-        if outcomes or not self._intended.issuperset(intents):
+        if outcomes or not self._memory.has_all(intents):
             self.write(outcomes, intents)
         self._looked_ahead = time.monotonic()
 
@@ -525,60 +519,16 @@ class _World:
             lost = self._task.why_superseded(self.context)
             if lost is None:
                 # A task that was cleared and runs again is running, too: the store knows which process is whose.
-                self._ledger.write({})
+                self._fence.write({})
         except Exception as failure:
             self.is_certainly_own = False
             return "The task was cleared since this try began" if was_cleared(failure) else None
         return lost
 
-    def _save(self, outcomes: Mapping[Call, Outcome]) -> None:
-        """Have the ledger know the accepted calls, if it still takes it, and leave all else as others wrote it."""
-        accepted = {call: outcome for call, outcome in outcomes.items() if outcome.made is Made.ACCEPTED}
-        if accepted:
-            self._ledger.read()
-            self.write(accepted, [])
-
-    def write(self, outcomes: Mapping[Call, Outcome], intents: Sequence[Call]) -> None:
-        """Write to the ledger, with one message.
-
-        :raises Stop: it could not be written, so no call may follow
-        """
-        from airflow_provider_wolkvox.ledger import CallState
-
-        states = {
-            Made.ACCEPTED: CallState.ACCEPTED,
-            Made.REFUSED: CallState.REFUSED,
-            Made.UNKNOWN: CallState.INTENT,
-        }
-        now = datetime.now(UTC)
-        entries: dict[str, Entry] = {}
-        for call, outcome in outcomes.items():
-            state = states.get(outcome.made, CallState.NOT_SENT)
-            entries[self._customer(call)] = self._entry(call, state, outcome.at, outcome)
-        for call in intents:
-            entries[self._customer(call)] = self._entry(call, CallState.INTENT, now)
-        self._intended = set(intents)
-        try:
-            self._ledger.write(entries)
-        except Exception as failure:
-            self._intended = set()
-            raise Stop(
-                f"the ledger could not be written ({type(failure).__name__}): the task was cleared, or Airflow's API "
-                "is down",
-                final=False,
-            ) from None
-
-    def _customer(self, call: Call) -> str:
-        # However a list spells a number, it is the same customer's.
-        return self._ledger.customer(self._task.hook.customer_key(call.phone))
-
-    def _entry(self, call: Call, state: CallState, at: datetime, outcome: Outcome | None = None) -> Entry:
-        known = {"conn_id": outcome.conn_id, "reason": outcome.reason} if outcome else {}
-        return self._ledger.entry(state, at, agent_id=call.agent_id, phone=call.shown, **known)
-
     def agents(self) -> dict[str, Agent]:
         from airflow_provider_wolkvox.api import ApiUnavailable, NotSent, OutcomeUnknown, Refused, TokenBusy
 
+        self._memory.hold_token()
         wolkvox = self._task.hook.get_conn()
         try:
             try:

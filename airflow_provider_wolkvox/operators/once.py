@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from airflow_provider_wolkvox.calling.caps import Cap
     from airflow_provider_wolkvox.ledger.base import Ledger
     from airflow_provider_wolkvox.ledger.entry import Entry, Intent, Origin
+    from airflow_provider_wolkvox.ledger.sql import SqlLedger
+    from airflow_provider_wolkvox.ledger.task_state import TaskStateLedger
 
 
 @dataclass(frozen=True)
@@ -127,37 +129,52 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         """
         # A DAG file needs none of this while it is parsed.
         from airflow_provider_wolkvox.at_most_once import AtMostOnce
-        from airflow_provider_wolkvox.ledger.base import LedgerError
-        from airflow_provider_wolkvox.ledger.configuration import ledger_conn_id
 
-        if self._has_key and not ledger_conn_id():
-            why = "idempotency_key needs a ledger in SQL, and [wolkvox] ledger_conn_id is not set"
-            self.fail(
-                f"{self.words.not_made(why)} Airflow's own memory knows a task, not a key. Set up a ledger (`airflow "
-                "wolkvox ledger init`), or leave idempotency_key out."
-            )
         about = _Task(self, context)
-        try:
-            ledger = self._ledger_for(request, context)
-        except LedgerError as wrong:
-            raise AirflowException(str(wrong)) from None
+        ledger: Ledger = self.configured_ledger() or self._of_airflow(request, context)
         engine = AtMostOnce(ledger, about, about, self.log, allow_second_try=self.allow_second_try)
         try:
             with self.hook.closing(), closing(ledger):
-                return engine.run(self._intent(request, context), request.send)
+                intent = self.intent(
+                    context,
+                    request.action,
+                    customer=request.customer,
+                    phone=request.phone,
+                    agent_id=request.agent_id,
+                    what=request.what,
+                    part=str(request.place or ""),
+                )
+                return engine.run(intent, request.send)
         except NotDone as ended:
             raise_for(ended)
         finally:
             self.last_entry, self.found_made = engine.entry, engine.found_made
 
-    def _ledger_for(self, request: Request, context: Context) -> Ledger:
-        """Return the ledger in SQL if one is configured, else what Airflow itself offers."""
+    def configured_ledger(self) -> SqlLedger | None:
+        """Return the ledger in SQL, None if none is configured.
+
+        :raises AirflowFailException: none is, and `idempotency_key` needs one
+        :raises AirflowException: it cannot be used
+        """
+        from airflow_provider_wolkvox.ledger.base import LedgerError
         from airflow_provider_wolkvox.ledger.configuration import configured_ledger
+
+        try:
+            ledger = configured_ledger()
+        except LedgerError as wrong:
+            raise AirflowException(str(wrong)) from None
+        if ledger is None and self._has_key:
+            why = "idempotency_key needs a ledger in SQL, and [wolkvox] ledger_conn_id is not set"
+            self.fail(
+                f"{self.words.not_made(why)} Airflow's own memory knows a task, not a key. Set up a ledger (`airflow "
+                "wolkvox ledger init`), or leave idempotency_key out."
+            )
+        return ledger
+
+    def _of_airflow(self, request: Request, context: Context) -> TaskStateLedger:
+        """Return the memory that Airflow itself offers, which knows this task only."""
         from airflow_provider_wolkvox.ledger.task_state import TaskStateLedger, key_of, may_have_forgotten
 
-        configured = configured_ledger()
-        if configured is not None:
-            return configured
         store: Any = context.get("task_state_store")
 
         def why_incomplete() -> str | None:
@@ -174,36 +191,48 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
             why_incomplete=why_incomplete,
         )
 
-    def _intent(self, request: Request, context: Context) -> Intent:
+    def intent(
+        self,
+        context: Context,
+        action: str,
+        *,
+        customer: str = "",
+        phone: str = "",
+        agent_id: str = "",
+        what: str = "",
+        part: str = "",
+    ) -> Intent:
+        """Return what is asked for, as the ledger knows it.
+
+        :param context: the task's
+        :param action: what is asked for, such as `aux_call`
+        :param customer: the customer's number, in its one spelling; default none
+        :param phone: the same, masked; default none
+        :param agent_id: the agent's extension; default none
+        :param what: what is asked for, in words, where it is not a call; default none
+        :param part: which of a task's requests it is, where it makes several; default the only or first one
+        """
         from airflow_provider_wolkvox.ledger.entry import Intent
 
         origin = origin_of(context)
         run = (origin.namespace, origin.dag_id, origin.run_id)
         key: tuple[str, ...]
         if self.idempotency_key is not None:
-            key = ("author", self.idempotency_key, *(() if not request.place else (str(request.place),)))
-        elif request.customer:
+            key = ("author", self.idempotency_key, part)
+        elif customer:
             # In one run a customer is called once by one kind of request, whatever task or index asks.
-            key = ("run", *run, request.action, request.customer)
+            key = ("run", *run, action, customer)
         else:
-            key = (
-                "task",
-                *run,
-                origin.task_id,
-                str(origin.map_index),
-                request.action,
-                request.what,
-                str(request.place),
-            )
+            key = ("task", *run, origin.task_id, str(origin.map_index), action, what, part)
         return Intent(
             key=key,
-            action=request.action,
+            action=action,
             origin=origin,
-            customer=request.customer,
-            phone=request.phone,
-            agent_id=request.agent_id,
-            arguments=(request.agent_id, request.what) if self.idempotency_key is not None else (),
-            what=request.what,
+            customer=customer,
+            phone=phone,
+            agent_id=agent_id,
+            arguments=(agent_id, what) if self.idempotency_key is not None else (),
+            what=what,
             server=self.hook.server_code(),
             due=due(context),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,9 +13,11 @@ from task_runner import Server, run_try
 from airflow_provider_wolkvox import at_most_once
 from airflow_provider_wolkvox.calling import Cap
 from airflow_provider_wolkvox.ledger.configuration import ledger_at
+from airflow_provider_wolkvox.ledger.database import engine_of
 from airflow_provider_wolkvox.ledger.entry import CallState
+from airflow_provider_wolkvox.ledger.sql import SqlLedger
 from airflow_provider_wolkvox.operators.agent import HangUpOperator
-from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
+from airflow_provider_wolkvox.operators.aux_call import AuxCallBatchOperator, AuxCallOperator
 from airflow_provider_wolkvox.operators.dial import DialOperator
 
 OTHER_AGENT, OTHER_PHONE = "10002", "3005550102"
@@ -263,12 +266,56 @@ def test_a_ledger_of_an_unknown_connection_means_no_call_and_a_retry(monkeypatch
     assert not simulator.rings
 
 
+def lose_at(ledger, monkeypatch, method, number=1):
+    """Have the database lose its calls right before the ledger is asked something; return what brings them back."""
+
+    def rename(before, after):
+        engine = engine_of(f"sqlite:///{ledger_file(ledger)}")
+        with engine.connect() as connection, connection.begin():
+            connection.exec_driver_sql(f"ALTER TABLE {before} RENAME TO {after}")
+
+    asked = itertools.count(1)
+    real = getattr(SqlLedger, method)
+
+    def losing(self, *args, **options):
+        if next(asked) == number:
+            rename("wolkvox_calls", "lost")
+        return real(self, *args, **options)
+
+    monkeypatch.setattr(SqlLedger, method, losing)
+    return lambda: rename("lost", "wolkvox_calls")
+
+
+def ledger_file(ledger):
+    return ledger._database._engine.url.database
+
+
 def test_a_ledger_that_is_lost_after_the_call_does_not_change_what_is_reported(
-    ledger, tmp_path, simulator, wolkvox_connection
+    ledger, simulator, wolkvox_connection, monkeypatch
 ):
-    simulator.on_ring = lambda *ring: (tmp_path / "ledger.db").chmod(0o400)
+    bring_back = lose_at(ledger, monkeypatch, "settle")
     run = attempt()
     assert run.state == "success"
+    assert run.xcoms["conn_id"] == simulator.calls[0].conn_id
+    bring_back()
+    assert states(ledger) == [CallState.INTENT]
+    again = attempt(call(task_id="another"))
+    assert again.state == "failed"
+    assert "is unknown" in str(again.error)
+    assert simulator.rings == {PHONE: 1}
+
+
+@pytest.mark.parametrize("method", ["known", "take_lease", "claim"])
+def test_a_ledger_that_is_lost_before_the_call_means_no_call_and_a_retry(
+    ledger, simulator, wolkvox_connection, monkeypatch, method
+):
+    bring_back = lose_at(ledger, monkeypatch, method)
+    run = attempt(retries=1)
+    assert run.state == "up_for_retry"
+    assert "No call was made" in str(run.error)
+    assert not simulator.rings
+    bring_back()
+    assert attempt(try_number=2, retries=1).state == "success"
     assert simulator.rings == {PHONE: 1}
 
 
@@ -288,3 +335,132 @@ def test_what_is_no_call_is_told_apart_by_task(ledger, simulator, wolkvox_connec
     states = [attempt(make(name)).state for name in ("hang", "hang", "hang_again")]
     assert states[0] == states[1]
     assert len(ledger.find()) == 3
+
+
+# Batches
+
+PHONES = [f"30055507{number:02d}" for number in range(8)]
+CALLS = [{"agent_id": f"1000{1 + number % 5}", "customer_phone": phone} for number, phone in enumerate(PHONES)]
+ALL_ONCE = dict.fromkeys(PHONES, 1)
+
+
+def batch(**given):
+    arguments = {"task_id": "ring_all", "calls": CALLS, "calling_hours": None, "wait_for_agents": False, **given}
+    return lambda dag: AuxCallBatchOperator(**arguments)
+
+
+def conn_ids(run):
+    return [each["conn_id"] for each in run.xcoms["return_value"]]
+
+
+def test_a_batch_that_ended_early_goes_on_where_it_was_although_airflow_remembers_nothing(
+    ledger, simulator, wolkvox_connection
+):
+    first = attempt(batch(max_calls=3))
+    assert first.xcoms["summary"]["accepted"] == 3
+    second = attempt(batch(), try_number=2, max_tries=1)
+    again = attempt(batch(task_id="renamed"), try_number=3, max_tries=2)
+
+    assert second.state == again.state == "success"
+    assert simulator.rings == ALL_ONCE
+    assert conn_ids(second) == conn_ids(again) == [call.conn_id for call in simulator.calls]
+    assert simulator.stats().greatest_simultaneous == 1
+    assert states(ledger) == [CallState.ACCEPTED] * len(CALLS)
+
+
+def test_a_batch_and_single_calls_of_one_run_call_each_customer_once(ledger, simulator, wolkvox_connection):
+    single = attempt(call(customer_phone=PHONES[4], agent_id="10005"))
+    run = attempt(batch())
+    other = attempt(call(task_id="later", customer_phone=PHONES[0]))
+
+    assert run.state == other.state == "success"
+    assert simulator.rings == ALL_ONCE
+    assert conn_ids(run)[4] == single.xcoms["conn_id"]
+    assert conn_ids(run)[0] == other.xcoms["conn_id"]
+
+
+def test_a_batchs_call_in_doubt_is_made_by_nobody_and_the_rest_is(ledger, simulator, wolkvox_connection):
+    simulator.fault("drop_after_ringing", phone=PHONES[2])
+    first = attempt(batch())
+    again = attempt(batch(), try_number=2, max_tries=1)
+
+    for run in (first, again):
+        assert run.state == "failed"
+        assert run.xcoms["summary"]["unknown"] == 1
+        assert run.xcoms["summary"]["accepted"] == len(CALLS) - 1
+    assert simulator.rings == ALL_ONCE
+    assert states(ledger).count(CallState.INTENT) == 1
+
+
+def test_a_batch_skips_who_is_over_the_cap_and_the_ledger_says_why(ledger, simulator, wolkvox_connection, monkeypatch):
+    assert attempt(call(customer_phone=PHONES[1], cap=ONE_A_DAY)).state == "success"
+    monkeypatch.setenv("AIRFLOW__WOLKVOX__NAMESPACE", "another deployment")
+    run = attempt(batch(cap=ONE_A_DAY, outside_hours="skip"))
+
+    assert run.state == "success"
+    assert [each["state"] for each in run.xcoms["return_value"]].count("skipped") == 1
+    assert "at most 1 call within" in run.xcoms["return_value"][1]["reason"]
+    assert simulator.rings == ALL_ONCE
+    [skipped] = ledger.find(states=[CallState.SKIPPED])
+    assert skipped.reason
+
+
+def test_a_batch_with_one_key_in_two_deployments_calls_each_customer_once(
+    ledger, simulator, wolkvox_connection, monkeypatch
+):
+    first = attempt(batch(idempotency_key="evening of the 27th"))
+    monkeypatch.setenv("AIRFLOW__WOLKVOX__NAMESPACE", "another deployment")
+    second = attempt(batch(task_id="same", idempotency_key="evening of the 27th"))
+
+    assert conn_ids(first) == conn_ids(second)
+    assert simulator.rings == ALL_ONCE
+
+
+def test_a_batch_whose_token_another_deployment_uses_calls_nobody_and_is_tried_again(
+    ledger, simulator, wolkvox_connection, quick
+):
+    lease = ledger.take_lease(TOKEN, "another deployment", 60.0)
+    run = attempt(batch(), retries=1)
+    assert run.state == "up_for_retry"
+    assert "another process uses the token" in str(run.error)
+    assert not simulator.rings
+    ledger.give_back(lease)
+    assert attempt(batch(), try_number=2, retries=1).state == "success"
+    assert ledger.take_lease(TOKEN, "another deployment", 60.0).owner == "another deployment"
+
+
+def test_a_batch_whose_lease_ran_out_while_it_waited_takes_it_again(ledger, simulator, wolkvox_connection, monkeypatch):
+    from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
+
+    # A lease that has run out whenever it is looked at.
+    monkeypatch.setattr(WolkvoxHook, "token_use", lambda hook: (TOKEN, 0.001))
+    assert attempt(batch()).state == "success"
+    assert simulator.rings == ALL_ONCE
+
+
+def test_who_a_batch_could_not_call_stands_in_the_ledger_with_the_reason(ledger, simulator, wolkvox_connection):
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    late = {"agent_id": AGENT, "customer_phone": "3005550799", "call_before": yesterday}
+    run = attempt(batch(calls=[*CALLS, late, CALLS[0]]))
+
+    assert run.xcoms["summary"]["skipped"] == 2
+    [entry] = ledger.find(states=[CallState.SKIPPED])
+    assert entry.phone == "***0799"
+    assert "call_before" in entry.reason
+
+
+@pytest.mark.parametrize("number", range(1, len(CALLS) + 1))
+def test_a_ledger_lost_in_the_middle_of_a_batch_ends_it_with_every_ring_known(
+    ledger, simulator, wolkvox_connection, monkeypatch, number
+):
+    bring_back = lose_at(ledger, monkeypatch, "settle_and_claim", number)
+    run = attempt(batch(), retries=1)
+    assert run.state == "up_for_retry"
+    assert sum(simulator.rings.values()) < len(CALLS)
+    bring_back()
+    again = attempt(batch(max_unknown=None), try_number=2, max_tries=1)
+    assert set(simulator.rings.values()) == {1}
+    summary = again.xcoms["summary"]
+    assert summary["accepted"] + summary["unknown"] == len(CALLS)
+    # The call whose answer could not be recorded, and no other.
+    assert summary["unknown"] <= 2
