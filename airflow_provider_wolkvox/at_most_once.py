@@ -105,11 +105,17 @@ class Messages(Protocol):
     def words(self) -> Words:
         """The words for it."""
 
-    def release(self) -> str:
-        """Return how a person has the request made once more, without a full stop."""
+    def release(self, entry: Entry | None) -> str:
+        """Return how a person has the request made once more, without a full stop.
 
-    def settle(self) -> str:
-        """Return how a person records what came of a request in doubt, without a full stop."""
+        :param entry: what the ledger knows of it; None if nothing
+        """
+
+    def settle(self, entry: Entry) -> str:
+        """Return how a person records what came of a request in doubt, without a full stop.
+
+        :param entry: what the ledger knows of it
+        """
 
     def where_to_look(self, entry: Entry) -> str:
         """Return the command that looks for the request in wolkvox's reports, as a sentence; empty if there is none.
@@ -367,7 +373,7 @@ class AtMostOnce:
         try:
             yield
         except UnreadableEntry as wrong:
-            raise NotDone(f"{wrong}. No {self._words.request} was made. {self._messages.release()}.") from None
+            raise NotDone(f"{wrong}. No {self._words.request} was made. {self._messages.release(None)}.") from None
         except LedgerError as wrong:
             raise NotDone(f"{wrong} {sentence(self._words.nothing)}", Then.RETRY) from None
 
@@ -392,7 +398,7 @@ class AtMostOnce:
             "This %s was already made: %s. It is not made again; what it gave is returned. %s.",
             self._words.request,
             entry,
-            self._messages.release(),
+            self._messages.release(entry),
         )
         return entry
 
@@ -406,7 +412,9 @@ class AtMostOnce:
 
     def _fail_in_doubt(self, entry: Entry) -> NoReturn:
         words = self._words
-        what_to_do = f" {self._messages.settle()}. {self._messages.release()}." if self._ledger.remembers else ""
+        what_to_do = (
+            f" {self._messages.settle(entry)}. {self._messages.release(entry)}." if self._ledger.remembers else ""
+        )
         raise NotDone(
             f"The outcome of this {words.request} is unknown: {entry}. {sentence(words.perhaps)} This task does not "
             f"{words.again} again on its own. {sentence(words.look)}{self._messages.where_to_look(entry)}{what_to_do}"
@@ -415,15 +423,16 @@ class AtMostOnce:
     def _about_another(self, found: DifferentArguments) -> str:
         words = self._words
         differs = words.for_whom if found.differs == "customer" else f"{words.for_whom} or {found.differs}"
+        release = self._messages.release(found.entry)
         return (
             f"What stands in the ledger in this {words.request}'s place is for another {differs}: {found.entry}. Which "
             f"{words.for_whom} stands behind a task or an idempotency_key must not change once something was sent (a "
-            f"mapped task's list changed its order?). No {words.request} was made. {self._messages.release()}."
+            f"mapped task's list changed its order?). No {words.request} was made. {release}."
         )
 
     def _may_have_been_made(self, intent: Intent, why: str) -> str:
         words = self._words
-        release = f", or: {self._messages.release()}" if self._ledger.remembers else ""
+        release = f", or: {self._messages.release(None)}" if self._ledger.remembers else ""
         return (
             f"This is try {intent.origin.try_number} of the task: in an earlier one {words.perhaps}, and {why}. No "
             f"{words.request} was made in this try. Look at the earlier try's log. {sentence(words.look)} To "

@@ -10,11 +10,11 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.cli.cli_config import ARG_OUTPUT, ActionCommand
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from airflow_provider_wolkvox.api import ReportedCall
-    from airflow_provider_wolkvox.ledger import Entry
+    from airflow_provider_wolkvox.ledger.entry import CallState
+    from airflow_provider_wolkvox.ledger.sql import SqlLedger
+    from airflow_provider_wolkvox.ledger.task_state import Entry
 
 
 def release(args: argparse.Namespace) -> None:
@@ -38,29 +40,16 @@ def release(args: argparse.Namespace) -> None:
     :param args: `dag_id`, `run_id`, `task_id` and `map_index` (-1 for a task that is not mapped); `yes`: do it
     :raises SystemExit: nothing was changed, and the message says why: also where nothing needed to be
     """
-    from airflow_provider_wolkvox.ledger import CallState, Entry, key_of
-
     with _kept(args, "allow_second_try=True on the task lets it call") as kept:
         in_doubt = kept.in_doubt()
-        going_on = [
-            entry for entry in kept.entries.values() if entry and entry.state in (CallState.REFUSED, CallState.NOT_SENT)
-        ]
-        if not in_doubt and going_on:
+        if not in_doubt and any(entry and not entry.state.may_have_rung for entry in kept.entries.values()):
             raise SystemExit("Nothing needs a release: clear the task, and it goes on. Nothing was changed.")
         if not args.yes:
             raise SystemExit(
                 "Nothing was changed. With --yes the next run of this task does it again: a phone that has rung rings "
                 "once more."
             )
-        released = {}
-        for key in in_doubt or kept.entries or [key_of(0)]:
-            before = kept.entries.get(key) or (
-                "an entry that cannot be read" if key in kept.entries else "nothing is known"
-            )
-            released[key] = Entry(
-                CallState.NOT_SENT, kept.try_number, datetime.now(UTC), reason=f"released by hand; before: {before}"
-            )
-        kept.write(released)
+        kept.release(in_doubt or list(kept.entries))
     print("Released. Clear the task, and it does it again; what is late stays refused (call_before, max_age).")
 
 
@@ -74,7 +63,7 @@ def settle(args: argparse.Namespace) -> None:
         one in doubt
     :raises SystemExit: nothing was changed, and the message says why
     """
-    from airflow_provider_wolkvox.ledger import CallState
+    from airflow_provider_wolkvox.ledger.entry import CallState
 
     if args.not_made == (args.conn_id is not None):
         raise SystemExit("Give either --conn-id or --not-made. Nothing was changed.")
@@ -95,16 +84,9 @@ def settle(args: argparse.Namespace) -> None:
             raise SystemExit(
                 f"{len(found)} calls in doubt fit; --agent and --phone-ends must fit exactly one. Nothing was changed."
             )
-        ((key, before),) = found.items()
+        [key] = found
         state = CallState.NOT_SENT if args.not_made else CallState.ACCEPTED
-        what = "not made" if args.not_made else "made"
-        settled = replace(
-            before,
-            state=state,
-            conn_id=args.conn_id or "",
-            reason=f"settled by hand as {what}, by {_who()} at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
-        )
-        kept.write({key: settled})
+        settled = kept.settle(key, state, args.conn_id or "")
     print(f"Settled: {settled}")
     print(
         "Clear the task, and it makes the call; what is late stays refused (call_before, max_age)."
@@ -127,17 +109,92 @@ def _who() -> str:
         return f"user {os.getuid()}"
 
 
-@dataclass
-class _Kept:
-    """What the ledger holds of one task instance, by the keys that it is written under."""
+class _Kept(Protocol):
+    """What the ledger holds of one task instance."""
 
-    entries: Mapping[str, Entry | None]
-    try_number: int
-    write: Callable[[Mapping[str, Entry]], None]
+    entries: Mapping[str, Any]
+    """By the keys that they are kept under; None is one that cannot be read."""
 
     def in_doubt(self) -> list[str]:
         """Return the keys of what has an unknown outcome, or cannot be read."""
+
+    def release(self, keys: Sequence[str]) -> None:
+        """Let requests be made once more."""
+
+    def settle(self, key: str, state: CallState, conn_id: str) -> str:
+        """Record what became of a request in doubt, and return what is known of it then."""
+
+
+class _InSql:
+    """What the ledger in SQL holds of one task instance."""
+
+    def __init__(self, ledger: SqlLedger, args: argparse.Namespace) -> None:
+        found = ledger.find(
+            dag_id=args.dag_id, run_id=args.run_id, task_id=args.task_id, map_index=args.map_index, limit=_MOST
+        )
+        self._ledger = ledger
+        self.entries: Mapping[str, Any] = {entry.intent_key: entry for entry in found}
+
+    def in_doubt(self) -> list[str]:
+        return [key for key, entry in self.entries.items() if entry.state.value == "intent"]
+
+    def release(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self._ledger.release(key, _who(), "released by hand")
+
+    def settle(self, key: str, state: CallState, conn_id: str) -> str:
+        self._ledger.settle_by_person(key, state, _who(), _by_hand(state), conn_id)
+        return f"{state.value} ({_by_hand(state)}), before: {self.entries[key]}"
+
+
+class _InStore:
+    """What Airflow's task state store holds of one task instance.
+
+    :raises ValueError: it cannot be read
+    """
+
+    def __init__(self, store: _StoreOf, try_number: int) -> None:
+        from airflow_provider_wolkvox.ledger.task_state import BatchLedger
+
+        self._store = store
+        self._try_number = try_number
+        self._batch = BatchLedger(store, try_number)
+        self._customers = self._batch.read()
+        self.entries: Mapping[str, Any] = self._customers or _entries(store)
+
+    def in_doubt(self) -> list[str]:
         return [key for key, entry in self.entries.items() if entry is None or entry.state.value == "intent"]
+
+    def release(self, keys: Sequence[str]) -> None:
+        from airflow_provider_wolkvox.ledger.entry import CallState
+        from airflow_provider_wolkvox.ledger.task_state import Entry, key_of
+
+        released = {}
+        for key in keys or [key_of(0)]:
+            unread = "an entry that cannot be read" if key in self.entries else "nothing is known"
+            reason = f"released by hand; before: {self.entries.get(key) or unread}"
+            released[key] = Entry(CallState.NOT_SENT, self._try_number, datetime.now(UTC), reason=reason)
+        self._write(released)
+
+    def settle(self, key: str, state: CallState, conn_id: str) -> str:
+        before = self.entries[key]
+        # What cannot be read fits no agent and no number.
+        settled = replace(before, state=state, conn_id=conn_id, reason=_by_hand(state)) if before else None
+        if settled:
+            self._write({key: settled})
+        return str(settled)
+
+    def _write(self, entries: Mapping[str, Entry]) -> None:
+        if self._customers:
+            self._batch.write(entries)
+            return
+        for key, entry in entries.items():
+            self._store.set(key, entry.to_json())
+
+
+def _by_hand(state: CallState) -> str:
+    what = "made" if state.value == "accepted" else "not made"
+    return f"settled by hand as {what}, by {_who()} at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 @contextmanager
@@ -146,19 +203,21 @@ def _kept(args: argparse.Namespace, without: str) -> Iterator[_Kept]:
 
     :raises SystemExit: there is no ledger, no such task instance, or it is running
     """
-    try:
-        from airflow.state import TaskScope, get_state_backend
-    except ImportError:
-        raise SystemExit(f"There is no ledger before Airflow 3.3: {without}.") from None
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
-    from airflow_provider_wolkvox.ledger import BatchLedger
+    from airflow_provider_wolkvox.ledger.base import LedgerError
+    from airflow_provider_wolkvox.ledger.configuration import configured_ledger
 
+    try:
+        ledger = configured_ledger()
+    except LedgerError as wrong:
+        raise SystemExit(f"{wrong} Nothing was changed.") from None
+    if ledger is None:
+        _require_store(without)
     name = f"{args.dag_id} {args.run_id} {args.task_id}" + (f" {args.map_index}" if args.map_index >= 0 else "")
-    scope = TaskScope(dag_id=args.dag_id, run_id=args.run_id, task_id=args.task_id, map_index=args.map_index)
-    with create_session() as session:
+    with create_session() as session, ExitStack() as undo:
         instances = {
             ti.map_index: ti
             for ti in session.scalars(
@@ -172,28 +231,51 @@ def _kept(args: argparse.Namespace, without: str) -> Iterator[_Kept]:
             )
         }
         ti = instances.get(args.map_index)
-        if ti is None:
-            raise SystemExit(f"There is no task instance {name}{_there_are(instances)}. Nothing was changed.")
-        store = _StoreOf(get_state_backend(), scope, session)
-        batch = BatchLedger(store, ti.try_number)
+        kept: _Kept
         try:
-            customers: Mapping[str, Entry | None] = batch.read()
-        except ValueError:
-            raise SystemExit(f"{name}: what its ledger holds cannot be read here. Nothing was changed.") from None
-
-        def write(entries: Mapping[str, Entry]) -> None:
-            if customers:
-                batch.write(entries)
-                return
-            for key, entry in entries.items():
-                store.set(key, entry.to_json())
-
-        kept = _Kept(customers or _entries(store), ti.try_number, write)
-        print(f"{name} (now {ti.state or 'not scheduled'}): ", end="")
+            if ledger is not None:
+                undo.callback(ledger.close)
+                kept = _InSql(ledger, args)
+            else:
+                kept = _in_store(args, ti, session, name)
+        except LedgerError as wrong:
+            raise SystemExit(f"{wrong} Nothing was changed.") from None
+        if ti is None and not kept.entries:
+            raise SystemExit(f"There is no task instance {name}{_there_are(instances)}. Nothing was changed.")
+        state = (ti.state or "not scheduled") if ti else "not of this Airflow (any more)"
+        print(f"{name} (now {state}): ", end="")
         print(*(_told(kept.entries) or ["nothing is known of a call or other deed"]), sep="\n")
-        if ti.state in ("queued", "running", "restarting"):
+        recent = ti is None and any(
+            datetime.now(UTC) - kept.entries[key].at < _MAY_STILL_CALL for key in kept.in_doubt()
+        )
+        if recent or (ti and ti.state in ("queued", "running", "restarting")):
             raise SystemExit("The task is under way and may be calling at this moment. Nothing was changed.")
         yield kept
+
+
+def _require_store(without: str) -> None:
+    try:
+        import airflow.state  # noqa: F401
+    except ImportError:
+        raise SystemExit(
+            f"There is no ledger before Airflow 3.3 unless [wolkvox] ledger_conn_id names one: {without}."
+        ) from None
+
+
+def _in_store(args: argparse.Namespace, ti: Any, session: Session, name: str) -> _InStore:
+    from airflow.state import TaskScope, get_state_backend
+
+    scope = TaskScope(dag_id=args.dag_id, run_id=args.run_id, task_id=args.task_id, map_index=args.map_index)
+    try:
+        return _InStore(_StoreOf(get_state_backend(), scope, session), ti.try_number if ti else 0)
+    except ValueError:
+        raise SystemExit(f"{name}: what its ledger holds cannot be read here. Nothing was changed.") from None
+
+
+# Of a task of another deployment nobody here knows whether it runs; no request takes longer.
+_MAY_STILL_CALL = timedelta(minutes=10)
+# A batch's calls in one task.
+_MOST = 100_000
 
 
 def _there_are(instances: Mapping[int, Any]) -> str:
@@ -224,7 +306,7 @@ class _StoreOf:
 
 def _entries(store: _StoreOf) -> dict[str, Entry | None]:
     """Return the entries of a task that makes one request or a few; None is one that cannot be read."""
-    from airflow_provider_wolkvox.ledger import Entry, key_of
+    from airflow_provider_wolkvox.ledger.task_state import Entry, key_of
 
     entries: dict[str, Entry | None] = {}
     for key in map(key_of, itertools.count()):

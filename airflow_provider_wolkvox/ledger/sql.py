@@ -314,6 +314,9 @@ class SqlLedger:
         *,
         states: Sequence[CallState] = (),
         dag_id: str = "",
+        run_id: str = "",
+        task_id: str = "",
+        map_index: int | None = None,
         campaign_id: str = "",
         agent_id: str = "",
         customer: str = "",
@@ -326,6 +329,9 @@ class SqlLedger:
 
         :param states: any of these
         :param dag_id: asked for by this DAG
+        :param run_id: in this run of it
+        :param task_id: by this task
+        :param map_index: of this index; -1 for a task that is not mapped
         :param campaign_id: of this campaign
         :param agent_id: of this agent
         :param customer: to this customer, by the canonical number
@@ -337,8 +343,17 @@ class SqlLedger:
 
         def read(transaction: Transaction) -> list[Entry]:
             hashed = self._digest("customer", customer) if customer else ""
-            equal = {"dag_id": dag_id, "campaign_id": campaign_id, "agent_id": agent_id, "customer": hashed}
+            equal = {
+                "dag_id": dag_id,
+                "run_id": run_id,
+                "task_id": task_id,
+                "campaign_id": campaign_id,
+                "agent_id": agent_id,
+                "customer": hashed,
+            }
             given: dict[str, Any] = {name: value for name, value in equal.items() if value}
+            if map_index is not None:
+                given["map_index"] = map_index
             clauses = [f"c.{name} = :{name}" for name in given]
             if states:
                 clauses.append(f"c.state IN ({', '.join(repr(state.value) for state in states)})")

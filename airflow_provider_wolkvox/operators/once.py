@@ -347,14 +347,22 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
             "since this try began"
         )
 
-    def release(self, context: Context) -> str:
-        """Return how a person has the request made once more."""
-        command = f"airflow wolkvox release {_task_of(context)} --yes"
+    def release(self, context: Context, entry: Entry | None = None) -> str:
+        """Return how a person has the request made once more.
+
+        :param context: the task's
+        :param entry: what the ledger knows of it, perhaps from another task; default None, nothing
+        """
+        command = f"airflow wolkvox release {_task_of(context, entry)} --yes"
         return f"To {self.words.again} on purpose, and only then: `{command}`, then clear the task"
 
-    def settle(self, context: Context) -> str:
-        """Return how a person records what came of a request whose outcome is unknown."""
-        command = f"airflow wolkvox settle {_task_of(context)}"
+    def settle(self, context: Context, entry: Entry | None = None) -> str:
+        """Return how a person records what came of a request whose outcome is unknown.
+
+        :param context: the task's
+        :param entry: what the ledger knows of it, perhaps from another task; default None, nothing
+        """
+        command = f"airflow wolkvox settle {_task_of(context, entry)}"
         return f"Once you know what came of it: `{command} --conn-id ID` or `{command} --not-made`, then clear the task"
 
 
@@ -384,11 +392,11 @@ class _Task:
     def look_up(self, entry: Entry, *, remembered: bool) -> str | None:
         return self._task.look_up(entry, remembered=remembered)
 
-    def release(self) -> str:
-        return self._task.release(self._context)
+    def release(self, entry: Entry | None) -> str:
+        return self._task.release(self._context, entry)
 
-    def settle(self) -> str:
-        return self._task.settle(self._context)
+    def settle(self, entry: Entry) -> str:
+        return self._task.settle(self._context, entry)
 
     def where_to_look(self, entry: Entry) -> str:
         return self._task.look_up_command(entry)
@@ -463,10 +471,10 @@ def can_pause() -> bool:
     return Version(airflow_version) >= Version("3.1.8")
 
 
-def _task_of(context: Context) -> str:
-    """Return what names a task instance to a command."""
-    ti = context["ti"]
-    names = [ti.dag_id, ti.run_id, ti.task_id, *(() if ti.map_index in (None, -1) else (ti.map_index,))]
+def _task_of(context: Context, entry: Entry | None = None) -> str:
+    """Return what names to a command the task instance that a request is recorded for."""
+    asked = entry.origin if entry is not None and entry.origin.dag_id else origin_of(context)
+    names = [asked.dag_id, asked.run_id, asked.task_id, *(() if asked.map_index < 0 else (asked.map_index,))]
     return " ".join(shlex.quote(str(name)) for name in names)
 
 

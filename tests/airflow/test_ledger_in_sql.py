@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from samples import AGENT, PHONE, TOKEN
 from task_runner import Server, run_try
+from tries import DAG_ID, RUN_ID
 
 from airflow_provider_wolkvox import at_most_once
+from airflow_provider_wolkvox.__main__ import main
 from airflow_provider_wolkvox.calling import Cap
+from airflow_provider_wolkvox.cli import calls
 from airflow_provider_wolkvox.ledger.configuration import ledger_at
 from airflow_provider_wolkvox.ledger.database import engine_of
 from airflow_provider_wolkvox.ledger.entry import CallState
@@ -464,3 +468,78 @@ def test_a_ledger_lost_in_the_middle_of_a_batch_ends_it_with_every_ring_known(
     assert summary["accepted"] + summary["unknown"] == len(CALLS)
     # The call whose answer could not be recorded, and no other.
     assert summary["unknown"] <= 2
+
+
+# What a person does
+
+
+@pytest.fixture
+def command(migrated_database, monkeypatch, capsys):
+    """Run a command about the task `ring`, which this Airflow knows no more; return what it said."""
+    monkeypatch.setattr(calls, "_MAY_STILL_CALL", timedelta(0))
+
+    def run(name, *arguments, task_id="ring"):
+        capsys.readouterr()
+        end = ""
+        try:
+            main([name, DAG_ID, RUN_ID, task_id, *arguments])
+        except SystemExit as ended:
+            end = str(ended.code or "")
+        return capsys.readouterr().out + end
+
+    return run
+
+
+def in_doubt(simulator):
+    simulator.fault("drop_after_ringing", phone=PHONE)
+    return attempt()
+
+
+def test_a_call_that_a_person_settles_as_made_is_returned_to_every_task(ledger, simulator, wolkvox_connection, command):
+    failed = in_doubt(simulator)
+    assert f"airflow wolkvox settle {DAG_ID} {RUN_ID} ring" in str(failed.error)
+    assert "Settled: accepted" in command("settle", "--conn-id", "10001.0101.1.1")
+    for task_id in ("ring", "another"):
+        assert attempt(call(task_id=task_id), try_number=2, max_tries=1).xcoms["conn_id"] == "10001.0101.1.1"
+    assert simulator.rings == {PHONE: 1}
+    [entry] = ledger.find()
+    assert getpass.getuser() in ledger.events(entry.intent_key)[-1].actor
+
+
+def test_a_call_that_a_person_settles_as_not_made_is_made(ledger, simulator, wolkvox_connection, command):
+    in_doubt(simulator)
+    assert "Settled: not_sent" in command("settle", "--not-made")
+    assert attempt(try_number=2, max_tries=1).state == "success"
+    assert simulator.rings == {PHONE: 2}
+
+
+def test_a_call_in_doubt_that_another_task_met_names_the_task_that_made_it(ledger, simulator, wolkvox_connection):
+    in_doubt(simulator)
+    met = attempt(call(task_id="another"))
+    assert f"airflow wolkvox settle {DAG_ID} {RUN_ID} ring" in str(met.error)
+
+
+def test_a_released_call_is_made_once_more_and_counts_towards_the_cap(ledger, simulator, wolkvox_connection, command):
+    attempt()
+    assert "Nothing was changed" in command("release")
+    assert "Released" in command("release", "--yes")
+    assert attempt(call(cap=ONE_A_DAY, outside_hours="skip"), try_number=2, max_tries=1).state == "skipped"
+    assert attempt(try_number=3, max_tries=2).state == "success"
+    assert simulator.rings == {PHONE: 2}
+
+
+def test_what_is_not_in_doubt_needs_no_person(ledger, simulator, wolkvox_connection, command):
+    simulator.change_agent(AGENT, on_call=True)
+    attempt()
+    assert "Nothing needs a release" in command("release", "--yes")
+    assert "Nothing is in doubt" in command("settle", "--not-made")
+    assert "There is no task instance" in command("settle", "--not-made", task_id="unknown")
+
+
+def test_a_task_of_which_this_airflow_knows_nothing_may_still_be_calling(
+    ledger, simulator, wolkvox_connection, command, monkeypatch
+):
+    in_doubt(simulator)
+    monkeypatch.setattr(calls, "_MAY_STILL_CALL", timedelta(minutes=10))
+    assert "may be calling at this moment" in command("settle", "--not-made")
+    assert states(ledger) == [CallState.INTENT]
