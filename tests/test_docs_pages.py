@@ -186,7 +186,7 @@ NO_REFERENCE = {
     "ledger",
     "at_most_once",
     "not_done",
-    "operators.batch_memory",
+    "batch_memory",
     "ledger.configuration",
     "ledger.database",
     "ledger.schema",

@@ -378,7 +378,7 @@ class _World:
 
     def __init__(self, task: AuxCallBatchOperator, context: Context) -> None:
         # A DAG file needs none of this while it is parsed.
-        from airflow_provider_wolkvox.operators.batch_memory import Memory, SqlMemory, StoreMemory
+        from airflow_provider_wolkvox.batch_memory import Memory, SqlMemory, StoreMemory
 
         self.stopped = task._stopped
         self._task = task
