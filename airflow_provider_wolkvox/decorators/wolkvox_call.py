@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator, DecoratedOperator
 
 from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
+from airflow_provider_wolkvox.operators.calling import not_a_call
 
 try:
     from airflow.sdk.bases.decorator import _TaskDecorator
@@ -77,11 +78,11 @@ class WolkvoxCallDecoratedOperator(DecoratedOperator, AuxCallOperator):
     def _call_as_told(self, told: Any) -> None:
         if isinstance(told, (tuple, list)) and len(told) == len(_RETURNED):
             told = dict(zip(_RETURNED, told, strict=True))
-        if not isinstance(told, Mapping) or not set(_RETURNED) <= set(told) <= {*_RETURNED, "call_before"}:
+        if why := not_a_call(told):
             # Not repeated: it may hold a number.
             self.fail(
-                f"The function {self.python_callable.__name__!r} returned {type(told).__name__} that does not say whom "
-                f"to call. No call was made and no phone rang. {_WHAT_TO_RETURN}."
+                f"What the function {self.python_callable.__name__!r} returned {why}. No call was made and no phone "
+                f"rang. {_WHAT_TO_RETURN}."
             )
         self.agent_id, self.customer_phone = (told[name] for name in _RETURNED)
         if "call_before" in told:

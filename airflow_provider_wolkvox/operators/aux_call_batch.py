@@ -18,7 +18,7 @@ from airflow_provider_wolkvox.batch import Agent, Batch, Call, Flag, Limits, Mad
 from airflow_provider_wolkvox.calling.lateness import instant
 from airflow_provider_wolkvox.compat import describe, is_test_run, lock_supervisor, was_cleared
 from airflow_provider_wolkvox.files import require_writable, write
-from airflow_provider_wolkvox.operators.calling import CallingOperator
+from airflow_provider_wolkvox.operators.calling import CallingOperator, not_a_call
 from airflow_provider_wolkvox.operators.once import can_pause, pause_until, why_too_late
 from airflow_provider_wolkvox.phone import PhoneNumber, masked
 from airflow_provider_wolkvox.validation import (
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 _LOOK_AHEAD_HOLDS = 1.0
 # National numbers of Peru, Chile and Ecuador.
 _SHORT = (8, 9)
-_CALL_KEYS = {"agent_id", "customer_phone", "call_before"}
 NONE_MADE = "none_made"
 _MEANS = {
     Made.REFUSED: "wolkvox rejected them, no phone rang",
@@ -193,11 +192,8 @@ class AuxCallBatchOperator(CallingOperator):
         seen: dict[str, int] = {}
         longer: dict[str, int] = {}
         for index, given in enumerate(self.calls):
-            if not isinstance(given, Mapping) or not {"agent_id", "customer_phone"} <= set(given) <= _CALL_KEYS:
-                raise ValueError(
-                    f"calls[{index}] is no mapping with agent_id and customer_phone (and call_before, if need be). "
-                    "No call was made"
-                )
+            if why := not_a_call(given):
+                raise ValueError(f"calls[{index}] {why}. No call was made")
             shown = masked(given["customer_phone"])
             before = given.get("call_before")
             try:

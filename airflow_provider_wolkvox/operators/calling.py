@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
@@ -13,6 +13,7 @@ from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION
 from airflow_provider_wolkvox.links import WolkvoxManagerLink
 from airflow_provider_wolkvox.not_done import NotDone, Then, Words
 from airflow_provider_wolkvox.operators.once import OnceOperator, Request, can_pause, why_too_late
+from airflow_provider_wolkvox.phone import mask_numbers, masked
 from airflow_provider_wolkvox.validation import (
     Checks,
     agent,
@@ -35,6 +36,27 @@ if TYPE_CHECKING:
 
 OnUnknown = Literal["fail", "look_up"]
 OutsideHours = Literal["wait", "skip", "fail"]
+
+
+_OF_A_CALL = ("agent_id", "customer_phone", "call_before")
+
+
+def not_a_call(given: Any) -> str | None:
+    """Return why something does not say whom to call; None if it is a mapping that does.
+
+    :param given: a mapping with `agent_id`, `customer_phone` and maybe `call_before`, if all is well; its values are
+        not looked at, and not repeated, since one may be a number
+    """
+    if not isinstance(given, Mapping):
+        return f"is {type(given).__name__}, not a mapping with agent_id and customer_phone"
+    missing = [name for name in _OF_A_CALL[:2] if name not in given]
+    unknown = [name for name in given if name not in _OF_A_CALL]
+    if unknown:
+        shown = ", ".join(repr(mask_numbers(str(name)[:40])) for name in unknown[:5])
+        return (
+            f"has keys that no call has: {shown}. A call has {', '.join(_OF_A_CALL[:2])} and, if need be, call_before"
+        )
+    return f"has no {' and no '.join(missing)}" if missing else None
 
 
 def _has_provider_commands() -> bool:
@@ -206,8 +228,6 @@ class SingleCallOperator(CallingOperator):
     @property
     def shown_number(self) -> str:
         """The number as logs and ledger show it."""
-        from airflow_provider_wolkvox.phone import masked
-
         return masked(str(self.customer_phone))
 
     @cached_property

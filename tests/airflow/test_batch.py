@@ -320,3 +320,24 @@ def test_what_was_looked_at_ahead_is_judged_anew_once_that_is_too_long_ago(
     assert run.state == "failed"
     assert "wolkvox_stop" in str(run.error)
     assert sum(simulator.rings.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"agent_id": "10001", "telefono": PHONES[0]}, "keys that no call has: 'telefono'"),
+        ({"agent_id": "10001", "customer_phone": PHONES[0], PHONES[1]: ""}, "keys that no call has: '***0801'"),
+        ({"agent_id": "10001", "customer_phone": PHONES[0], "Customer_Phone": PHONES[0]}, "'Customer_Phone'"),
+        ({"agent_id": "10001"}, "has no customer_phone"),
+        (PHONES[0], "is str, not a mapping"),
+    ],
+)
+def test_what_is_no_call_is_named_with_its_place_and_its_unknown_keys(
+    simulator, wolkvox_connection, server, wrong, says
+):
+    run = run_try(batch(calls=[CALLS[5], wrong]), server)
+    assert run.state == "failed"
+    assert "calls[1] " in str(run.error)
+    assert says in str(run.error)
+    assert PHONES[1] not in str(run.error)
+    assert not simulator.rings

@@ -283,7 +283,7 @@ def refused(result, simulator):
 )
 def test_what_does_not_say_whom_to_call_is_refused_for_good(simulator, wolkvox_connection, returned):
     message = refused(run_returning(returned, retries=3), simulator)
-    assert "The function 'call' returned" in message
+    assert "function 'call' returned" in message
     assert "No call was made and no phone rang" in message
     assert "raise AirflowSkipException if nobody is to be called" in message
 
