@@ -186,6 +186,7 @@ NO_REFERENCE = {
     "ledger",
     "at_most_once",
     "not_done",
+    "records_file",
     "batch_memory",
     "ledger.configuration",
     "ledger.database",

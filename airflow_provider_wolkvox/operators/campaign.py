@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow_provider_wolkvox.not_done import Words
@@ -31,6 +31,8 @@ CampaignType = Literal["predictive", "preview"]
 # The vendor's limit for records in one request [doc].
 LARGEST_BATCH = 10_000
 
+# Of what is wrong with the records, how much one message tells.
+_REASONS_TOLD = 20
 # Of the server's reasons, how many a batch keeps: the ledger's entry must stay far below the store's 64 KB.
 _REASONS_KEPT = 100
 
@@ -178,14 +180,15 @@ class CampaignAddRecordsOperator(OnceOperator):
     The result: `sent`, `accepted` and `refused` records, and `errors`: the server's reasons, numbers masked, at
     most 100 for each batch. The task fails if no record at all was accepted.
 
-    All records are checked before the first request. A batch that wolkvox refuses as a whole (its licence's
+    All records are checked before the first request; if any is wrong, nothing is sent, and the error names the first 20 by
+    file, line and column. A batch that wolkvox refuses as a whole (its licence's
     cap) fails the task with wolkvox's words; the batches after it are not sent. So does one whose outcome
     nobody saw. Run again, the task goes on where it was.
 
     :param campaign_id: the campaign's id, digits (templated)
     :param records: mappings of texts and numbers, each with a `customer_id`; None with a `records_path` (templated)
-    :param records_path: instead: a file of them, any path that Airflow's object storage knows: CSV with a header
-        (`.csv`, separated by commas or semicolons), else JSON lines (templated)
+    :param records_path: instead: a file of them, any path that Airflow's object storage knows, in UTF-8: CSV with a
+        header (`.csv`, `.txt`, `.tsv`), else a JSON object in each line (templated)
     :param type_campaign: `"predictive"` (default) or `"preview"`
     :param start: whether wolkvox is to start the campaign; default False
     :param batch_size: records in one request; default and most 10,000 [doc]
@@ -285,66 +288,53 @@ class CampaignAddRecordsOperator(OnceOperator):
     def _checked(self) -> Iterator[dict[str, str]]:
         """Yield all records as wolkvox takes them.
 
-        :raises ValueError: one that it would not take; the message says which
+        :raises ValueError: some that it would not take; the message says which, the first ones of many
         """
-        from airflow_provider_wolkvox.api.arguments import cell
-
+        wrong: list[str] = []
         number = 0
-        for number, record in enumerate(self._read(), start=1):
-            if not isinstance(record, Mapping):
-                raise ValueError(f"record {number} is {type(record).__name__}, not an object. Nothing was sent")
-            checked = {}
-            for name, value in record.items():
-                try:
-                    checked[str(name)] = cell(value, str(name))
-                except ValueError as wrong:
-                    raise ValueError(f"record {number}: {wrong}. Nothing was sent") from None
-            if not checked.get("customer_id"):
-                raise ValueError(f"record {number} has no customer_id, which wolkvox requires. Nothing was sent")
+        for number, (where, record) in enumerate(self._read(), start=1):
+            checked, reasons = _checked(where, record)
+            wrong += reasons
             yield checked
+        if wrong:
+            more = f"; and {len(wrong) - _REASONS_TOLD} more" if len(wrong) > _REASONS_TOLD else ""
+            file = f"{self.records_path}: " if self.records_path else ""
+            raise ValueError(f"{file}{'; '.join(wrong[:_REASONS_TOLD])}{more}. Nothing was sent")
         if not number:
             raise ValueError("there are no records to add. Nothing was sent")
 
-    def _read(self) -> Iterable[Any]:
+    def _read(self) -> Iterator[tuple[Callable[[str], str], Any]]:
+        """Yield each record, after what tells where one of its fields stands."""
         if self.records_path is None:
-            return self.records or ()
-        return _rows_of_file(self.records_path)
-
-
-def _rows_of_file(path: str) -> Iterator[Any]:
-    try:
-        yield from _parsed(path)
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not in UTF-8: save it so (spreadsheets: 'CSV UTF-8'). Nothing was sent") from None
-    except csv.Error as wrong:
-        raise ValueError(f"{path} cannot be read as CSV: {wrong}. Nothing was sent") from None
-
-
-def _parsed(path: str) -> Iterator[Any]:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-    # Spreadsheets put a byte order mark before the header.
-    file: Any
-    with ObjectStoragePath(path).open("r", encoding="utf-8-sig", newline="") as file:  # type: ignore[no-untyped-call]
-        # In Airflow 3.0 such a file is no iterator.
-        lines = iter(file.readline, "")
-        if path.lower().endswith(".csv"):
-            header = next(lines, "")
-            delimiter = ";" if header.count(";") > header.count(",") else ","
-            names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
-            if len(set(names)) < len(names):
-                raise ValueError(f"{path}: the header names a column twice. Nothing was sent")
-            for row in csv.reader(lines, delimiter=delimiter):
-                if row:
-                    if len(row) != len(names):
-                        raise ValueError(
-                            f"{path}: a line has {len(row)} columns, the header {len(names)}. Nothing was sent"
-                        )
-                    yield dict(zip(names, row, strict=True))
+            for number, record in enumerate(self.records or (), start=1):
+                yield partial(_place, number), record
             return
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                try:
-                    yield json.loads(line)
-                except ValueError:
-                    raise ValueError(f"{path}: line {number} is not JSON. Nothing was sent") from None
+        from airflow_provider_wolkvox.records_file import read
+
+        try:
+            for row in read(self.records_path):
+                yield row.where, row.cells
+        except ValueError as wrong:
+            raise ValueError(f"{wrong}. Nothing was sent") from None
+
+
+def _place(number: int, name: str = "") -> str:
+    return f"record {number}"
+
+
+def _checked(where: Callable[[str], str], record: Any) -> tuple[dict[str, str], list[str]]:
+    """Return a record's fields as wolkvox takes them, and what is wrong with it."""
+    from airflow_provider_wolkvox.api.arguments import cell
+
+    if not isinstance(record, Mapping):
+        return {}, [f"{where('')} is {type(record).__name__}, not an object"]
+    checked: dict[str, str] = {}
+    wrong = []
+    for name, value in record.items():
+        try:
+            checked[str(name)] = cell(value, str(name))
+        except ValueError as reason:
+            wrong.append(f"{where(str(name))}: {reason}")
+    if not wrong and not checked.get("customer_id"):
+        wrong.append(f"{where('')} has no customer_id, which wolkvox requires")
+    return checked, wrong

@@ -870,15 +870,23 @@ def test_a_bad_record_is_named_and_nothing_is_sent(campaign, server, records, wo
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("r.csv", "customer_id,tel1\nc0,3005550100\nc1,3005550101,x\n", "3 columns, the header 2"),
-        ("r.csv", "customer_id,tel1\nc0,3005550100\nc1\n", "1 columns, the header 2"),
-        ("r.csv", "customer_id,tel1\nc0,3005550100\n,3005550101\n", "record 2 has no customer_id"),
-        ("r.csv", "", "no records"),
+        (
+            "r.csv",
+            "customer_id,tel1\nc0,3005550100\nc1,3005550101,x\n",
+            "line 3, column 3: a value stands where the header has no name",
+        ),
+        (
+            "r.csv",
+            "customer_id,tel1\nc0,3005550100\nc1\n",
+            "line 3: the line ends after column 1, and the header has 2",
+        ),
+        ("r.csv", "customer_id,tel1\nc0,3005550100\n,3005550101\n", "line 3 has no customer_id"),
+        ("r.csv", "", "line 1: there is no header"),
         ("r.csv", "customer_id,tel1\n", "no records"),
         ("r.jsonl", "", "no records"),
-        ("r.jsonl", '{"customer_id": "c0"}\n{"customer_id": "c1"\n', "line 2 is not JSON"),
-        ("r.jsonl", '[{"customer_id": "c0"}]\n', "record 1 is list"),
-        ("r.jsonl", '{"customer_id": "c0", "tel1": ["3005550101"]}\n', "record 1: tel1 must be text, not list"),
+        ("r.jsonl", '{"customer_id": "c0"}\n{"customer_id": "c1"\n', "line 2: not a JSON object"),
+        ("r.jsonl", '[{"customer_id": "c0"}]\n', "line 1 is list"),
+        ("r.jsonl", '{"customer_id": "c0", "tel1": ["3005550101"]}\n', "line 1: tel1 must be text, not list"),
     ],
 )
 def test_a_bad_line_of_a_file_is_named_and_nothing_is_sent(campaign, server, tmp_path, name, text, words):
