@@ -39,9 +39,9 @@ def read(path: str) -> Iterator[Row]:
     """Yield the records of a file, which is open meanwhile.
 
     Text in UTF-8, with or without a byte order mark: CSV with a header (`.csv`, `.txt`), separated by commas,
-    semicolons, tabs or bars, as its header or a first line `sep=;` tells; separated by tabs (`.tsv`); or, whatever else its
-    name ends in, a JSON object in each line. Empty lines are passed over, and so are cells to the right of the header
-    that hold nothing.
+    semicolons, tabs or bars, as its header or a first line `sep=;` tells; separated by tabs (`.tsv`); or, whatever
+    else its name ends in, a JSON object in each line. Empty lines are passed over, and so are cells to the right of
+    the header that hold nothing.
 
     :param path: any path that Airflow's object storage knows
     :raises ValueError: the file is none of these, or a line does not fit; the message names file, line and column
@@ -76,8 +76,8 @@ def _objects(path: str, lines: Iterator[str]) -> Iterator[Row]:
                 yield Row(number, json.loads(line))
             except (ValueError, RecursionError):
                 raise ValueError(
-                    f"{path}, line {number}: not a JSON object, which each line is to be unless the file's name ends in "
-                    f"{', '.join(_SEPARATORS)}"
+                    f"{path}, line {number}: not a JSON object, which each line is to be unless the file's name ends "
+                    f"in {', '.join(_SEPARATORS)}"
                 ) from None
 
 

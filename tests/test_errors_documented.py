@@ -33,6 +33,7 @@ NO_MESSAGES = {
     "broken off": "told in other words by `Transport._reason`",
     "closed by the server": "told in other words by `Transport._reason`",
     "a time without zone": "told as 'not an entry of the ledger'",
+    "airflow wolkvox ledger status": "what to do about it",
     "released by hand": "a reason that the ledger keeps",
     "not of this Airflow (any more)": "the state of a task instance, where another one's stands",
     "An attempt is never settled as an intent.": "a mistake of ours; no user's argument leads there",

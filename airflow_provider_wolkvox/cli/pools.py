@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,7 @@ def check(args: argparse.Namespace) -> None:
         findings = [
             _looked_at(dag_ids, tasks),
             _judged_switch(switch, connections),
+            _judged_ledger(),
             *_findings(connections, tasks, slots),
             *elsewhere,
             *(
@@ -155,6 +157,27 @@ def _judged_switch(switch: StopSwitch, connections: Mapping[str, Connection | No
     if not stopped:
         return Finding(subject, "ok", "")
     return Finding(subject, f"stops calling with {', '.join(stopped)}", f"airflow variables delete {STOP_SWITCH}")
+
+
+def _judged_ledger() -> Finding:
+    from airflow_provider_wolkvox.ledger.base import LedgerError
+    from airflow_provider_wolkvox.ledger.configuration import configured_ledger
+
+    try:
+        ledger = configured_ledger()
+        if ledger is None:
+            return Finding(
+                "ledger: none in SQL, so at most the task that calls remembers it; one is recommended "
+                "(airflow wolkvox ledger init)",
+                "ok",
+                "",
+            )
+        with closing(ledger):
+            status = ledger.status()
+    except LedgerError as wrong:
+        return Finding("ledger", f"no task can call: {wrong}", "airflow wolkvox ledger status")
+    in_doubt = status["counts"]["intent"]
+    return Finding(f"ledger: {status['backend']}, {in_doubt} calls in doubt", "ok", "")
 
 
 def _findings(

@@ -180,10 +180,10 @@ class CampaignAddRecordsOperator(OnceOperator):
     The result: `sent`, `accepted` and `refused` records, and `errors`: the server's reasons, numbers masked, at
     most 100 for each batch. The task fails if no record at all was accepted.
 
-    All records are checked before the first request; if any is wrong, nothing is sent, and the error names the first 20 by
-    file, line and column. A batch that wolkvox refuses as a whole (its licence's
-    cap) fails the task with wolkvox's words; the batches after it are not sent. So does one whose outcome
-    nobody saw. Run again, the task goes on where it was.
+    All records are checked before the first request; if any is wrong, nothing is sent, and the error names the
+    first 20 by file, line and column. A batch that wolkvox refuses as a whole (its licence's cap) fails the task
+    with wolkvox's words; the batches after it are not sent. So does one whose outcome nobody saw. Run again, the
+    task goes on where it was.
 
     :param campaign_id: the campaign's id, digits (templated)
     :param records: mappings of texts and numbers, each with a `customer_id`; None with a `records_path` (templated)
@@ -291,8 +291,9 @@ class CampaignAddRecordsOperator(OnceOperator):
         :raises ValueError: some that it would not take; the message says which, the first ones of many
         """
         wrong: list[str] = []
-        number = 0
-        for number, (where, record) in enumerate(self._read(), start=1):
+        is_empty = True
+        for where, record in self._read():
+            is_empty = False
             checked, reasons = _checked(where, record)
             wrong += reasons
             yield checked
@@ -300,7 +301,7 @@ class CampaignAddRecordsOperator(OnceOperator):
             more = f"; and {len(wrong) - _REASONS_TOLD} more" if len(wrong) > _REASONS_TOLD else ""
             file = f"{self.records_path}: " if self.records_path else ""
             raise ValueError(f"{file}{'; '.join(wrong[:_REASONS_TOLD])}{more}. Nothing was sent")
-        if not number:
+        if is_empty:
             raise ValueError("there are no records to add. Nothing was sent")
 
     def _read(self) -> Iterator[tuple[Callable[[str], str], Any]]:

@@ -176,6 +176,11 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         from airflow_provider_wolkvox.ledger.task_state import TaskStateLedger, key_of, may_have_forgotten
 
         store: Any = context.get("task_state_store")
+        self.log.info(
+            "No ledger in SQL ([wolkvox] ledger_conn_id): %s remembers this %s.",
+            "nothing" if store is None else "only this task",
+            self.words.request,
+        )
 
         def why_incomplete() -> str | None:
             # Of several requests the first one's entry, without which nobody comes this far, proves the ledger.

@@ -109,7 +109,7 @@ def sync(airflow):
 def check(airflow):
     """Run `airflow wolkvox check`; return subject -> finding, and check that the exit status fits.
 
-    The first two rows, how much it looked at and the stop switch, stand apart.
+    The first three rows, how much it looked at, the stop switch and the ledger, stand apart.
     """
 
     def run(*arguments: str) -> dict[str, str]:
@@ -117,8 +117,9 @@ def check(airflow):
         rows = json.loads(out)
         assert status == int(any(row["finding"] != "ok" for row in rows))
         assert all(bool(row["remedy"]) == (row["finding"] != "ok") for row in rows)
-        looked_at, switch, *rows = rows
+        looked_at, switch, ledger, *rows = rows
         run.looked_at = (looked_at["subject"], looked_at["finding"])
+        run.ledger = (ledger["subject"], ledger["finding"])
         run.switch = (switch["subject"], switch["finding"])
         run.remedies = {row["subject"]: row["remedy"] for row in rows}
         return {row["subject"]: row["finding"] for row in rows}

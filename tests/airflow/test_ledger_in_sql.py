@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import itertools
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -543,3 +544,22 @@ def test_a_task_of_which_this_airflow_knows_nothing_may_still_be_calling(
     monkeypatch.setattr(calls, "_MAY_STILL_CALL", timedelta(minutes=10))
     assert "may be calling at this moment" in command("settle", "--not-made")
     assert states(ledger) == [CallState.INTENT]
+
+
+def test_check_says_which_ledger_tasks_use_and_finds_one_that_cannot_serve(
+    ledger, migrated_database, simulator, wolkvox_connection, monkeypatch, capsys, tmp_path
+):
+    def check():
+        capsys.readouterr()
+        with contextlib.suppress(SystemExit):
+            main(["check", "-o", "json"])
+        [row] = [row for row in json.loads(capsys.readouterr().out) if row["subject"].startswith("ledger")]
+        return row
+
+    in_doubt(simulator)
+    assert "1 calls in doubt" in check()["subject"]
+    assert check()["finding"] == "ok"
+    monkeypatch.setenv("AIRFLOW__WOLKVOX__LEDGER_CONN_ID", f"sqlite:///{tmp_path / 'empty.db'}")
+    assert "no task can call" in check()["finding"]
+    monkeypatch.delenv("AIRFLOW__WOLKVOX__LEDGER_CONN_ID")
+    assert "recommended" in check()["subject"]
