@@ -575,8 +575,16 @@ def rules_of_any_kind(draw, limits=(None, 1, 2)):
     return Rules(**given)
 
 
+# Of countries whose mobile numbers have nine digits: Peru, Chile, Ecuador.
+CODES = ("51", "56", "593")
+
+
 def tail(phone):
-    return "".join(c for c in phone if c in "0123456789")[-10:].lstrip("0")
+    """Return the digits that tell a customer; of a number with one of the codes, which is longer than ten, the nine."""
+    digits = "".join(c for c in phone if c in "0123456789")
+    if len(digits) > 10 and any(digits.startswith(code) and len(digits) == len(code) + 9 for code in CODES):
+        return digits[-9:].lstrip("0")
+    return digits[-10:].lstrip("0")
 
 
 def pairwise_same(one, other):
