@@ -46,6 +46,7 @@ class Call:
     :param phone: the customer's number; without digits for what cannot be one, which is never called
     :param shown: the same, masked
     :param call_before: the instant from which it is too late; None for none of its own
+    :param idempotency_key: what identifies it instead of its run and customer; empty for nothing else
     """
 
     index: int
@@ -53,6 +54,7 @@ class Call:
     phone: PhoneNumber
     shown: str = ""
     call_before: datetime | None = None
+    idempotency_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

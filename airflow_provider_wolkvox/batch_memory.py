@@ -392,5 +392,6 @@ class SqlMemory:
                 phone=call.shown,
                 agent_id=call.agent_id,
                 part=customer,
+                idempotency_key=call.idempotency_key,
             )
         return self._intents[call]

@@ -5,22 +5,35 @@ Rings nobody. Used by `CampaignCallbacksOperator` and by `airflow wolkvox plan`.
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wolkvox.calling.callbacks import Attempt, choose
+from airflow_provider_wolkvox.ledger.entry import Entry, Intent
 
 if TYPE_CHECKING:
     from airflow_provider_wolkvox.api import ConnectedCall, Dial, ReportedCall, UnconnectedCall, WolkvoxClient
     from airflow_provider_wolkvox.calling.callbacks import Plan, Rules
+    from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
+    from airflow_provider_wolkvox.ledger.base import Ledger
+    from airflow_provider_wolkvox.ledger.entry import DifferentArguments, Origin
 
 log = logging.getLogger(__name__)
 
 PREDICTIVE = "out_pre"
 """The type of a call that a predictive campaign dialled [doc]."""
+
+
+def nobody(attempts: Sequence[Attempt]) -> Collection[Attempt]:
+    """Return none of a campaign's calls: without a ledger in SQL, only the reports show who was called back.
+
+    :param attempts: the campaign's calls
+    """
+    return ()
 
 
 def plan_callbacks(
@@ -33,6 +46,7 @@ def plan_callbacks(
     *,
     do_not_call: bool = True,
     prefix_in_reports: bool = True,
+    called_back: Callable[[Sequence[Attempt]], Collection[Attempt]] = nobody,
 ) -> Plan:
     """Return whom of a campaign's customers to call back now, and whom not, each with its reason.
 
@@ -48,6 +62,7 @@ def plan_callbacks(
     :param do_not_call: whether to leave out who is on wolkvox's do-not-call list
     :param prefix_in_reports: whether reports show a number with the connection's dial prefix before it, as it was
         dialled; nobody documents it
+    :param called_back: tells which of the campaign's attempts were called back, or may have been; default none
     :raises ValueError: the range ends before it begins, or the operation has no such campaign
     :raises WolkvoxError: a report could not be read
     """
@@ -77,7 +92,63 @@ def plan_callbacks(
         len(attempts),
         len(listed),
     )
-    return choose(of_campaign, rules, now, history=attempts, do_not_call=listed)
+    return choose(of_campaign, rules, now, history=attempts, do_not_call=listed, called_back=called_back(of_campaign))
+
+
+def key_of_cut_call(server: str, attempt: Attempt) -> str:
+    """Return the idempotency key of the callback for a campaign's call, the same in every DAG, run and deployment.
+
+    :param server: wolkvox's server code
+    :param attempt: the campaign's call
+    """
+    # Without an id of wolkvox's, what tells it is number and instant; the number is kept out of the key.
+    told = attempt.conn_id or hashlib.sha256(f"{attempt.phone} {attempt.at.timestamp()}".encode()).hexdigest()[:16]
+    return f"wolkvox/{server}/{attempt.campaign_id}/{told}/1"
+
+
+@dataclass(frozen=True)
+class KnownCallbacks:
+    """What the ledger knows of callbacks, by the campaign's calls that they answer.
+
+    :param ledger: the ledger
+    :param hook: the connection's
+    :param origin: who asks
+    """
+
+    ledger: Ledger
+    hook: WolkvoxHook
+    origin: Origin
+
+    def key(self, attempt: Attempt) -> str:
+        """Return the idempotency key of a call's callback.
+
+        :param attempt: the campaign's call
+        """
+        return key_of_cut_call(self.hook.server_code(), attempt)
+
+    def __call__(self, attempts: Sequence[Attempt]) -> list[Attempt]:
+        """Return which of a campaign's calls were called back, or may have been, whoever did.
+
+        :param attempts: the campaign's calls
+        :raises LedgerError: the ledger does not answer
+        """
+        intents = [
+            Intent(
+                key=("author", self.key(attempt), ""),
+                action="aux_call",
+                origin=self.origin,
+                customer=self.hook.customer_key(attempt.phone),
+                arguments=(attempt.agent_id.strip(), ""),
+            )
+            for attempt in attempts
+        ]
+        found = zip(attempts, self.ledger.known(intents), strict=True)
+        return [attempt for attempt, known in found if known and _entry_of(known).state.may_have_rung]
+
+
+def _entry_of(known: Entry | DifferentArguments) -> Entry:
+    # Called back by another kind of call, or by another agent.
+    return known if isinstance(known, Entry) else known.entry
 
 
 def read_attempts(wolkvox: WolkvoxClient, since: datetime, until: datetime, prefix: str = "") -> list[Attempt]:

@@ -305,6 +305,7 @@ def choose(
     *,
     history: Iterable[Attempt] = (),
     do_not_call: Iterable[str] = (),
+    called_back: Collection[Attempt] = (),
 ) -> Plan:
     """Return what becomes of each attempt: exactly one callback, or one skip with its reason.
 
@@ -322,6 +323,7 @@ def choose(
     :param history: everything else that is known: other campaigns, manual calls, inbound ones. The same call may be
         in both, or twice: by its `conn_id` it counts once for its number
     :param do_not_call: numbers that may not be called
+    :param called_back: which of `attempts` were called back, or may have been, whatever the reports show
     :raises ValueError: `now` has no time zone; `do_not_call` is one text; the `hours` know no holidays for the year;
         `phone_country` is unknown
     :raises ImportError: `phone_country` is given, and the extra `phones` is not installed
@@ -331,7 +333,7 @@ def choose(
     clock = _Clock(rules, utc(now))
     campaign = sorted(attempts, key=_seconds)
     campaign.sort(key=_IN_ORDER)
-    numbers = _Numbers([*campaign, *history], do_not_call, rules.phone_country)
+    numbers = _Numbers([*campaign, *history], do_not_call, rules.phone_country, frozenset(called_back))
 
     skips: list[Skip | None] = [None] * len(campaign)
     standing: dict[str, int] = {}
@@ -401,7 +403,14 @@ def _unfit(attempt: Attempt, customer: str, rules: Rules) -> Skip | None:
 class _Numbers:
     """What is known of each customer's number: its attempts, and whether it may be called at all."""
 
-    def __init__(self, records: list[Attempt], do_not_call: Iterable[str], country: str | None) -> None:
+    def __init__(
+        self,
+        records: list[Attempt],
+        do_not_call: Iterable[str],
+        country: str | None,
+        called_back: frozenset[Attempt],
+    ) -> None:
+        self._called_back = called_back
         barred = frozenset().union(*(keys_in(phone, country) for phone in do_not_call))
         # Several in one field are never called: which of them stands for the attempt does not matter.
         phones = {attempt.phone for attempt in records}
@@ -424,6 +433,8 @@ class _Numbers:
         """Return what keeps a customer from being called for an attempt at any time."""
         if customer in self._barred:
             return _skip(attempt, Reason.DO_NOT_CALL, "its number is not to be called")
+        if attempt in self._called_back:
+            return _skip(attempt, Reason.CALLED_BACK, "the ledger shows that it was called back, or may have been")
         for other in self._records[customer]:
             same = attempt.conn_id != "" and attempt.conn_id == other.conn_id
             if other.at > attempt.at and not same and _calls_back(other):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.cli.cli_config import ARG_OUTPUT, ActionCommand
 
-from airflow_provider_wolkvox.cli.connections import arg, hook_of
+from airflow_provider_wolkvox.cli.connections import arg, hook_of, used_ledger
 from airflow_provider_wolkvox.cli.tables import logs_to_stderr, print_rows
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID
 
@@ -208,10 +208,9 @@ def _kept(args: argparse.Namespace, without: str) -> Iterator[_Kept]:
     from sqlalchemy import select
 
     from airflow_provider_wolkvox.ledger.base import LedgerError
-    from airflow_provider_wolkvox.ledger.configuration import configured_ledger
 
     try:
-        ledger = configured_ledger()
+        ledger = used_ledger()
     except LedgerError as wrong:
         raise SystemExit(f"{wrong} Nothing was changed.") from None
     if ledger is None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
+    from airflow_provider_wolkvox.ledger.sql import SqlLedger
 
 
 def arg(name: str, **options: Any) -> Arg:
@@ -58,6 +59,18 @@ def hook_of(conn_id: str) -> WolkvoxHook:
     hook = WolkvoxHook(conn_id)
     hook.connection = Connection.get_connection_from_secrets(conn_id)
     return hook
+
+
+def used_ledger() -> SqlLedger | None:
+    """Return the ledger in SQL that tasks use, None if none is configured; its connection may be kept anywhere.
+
+    :raises LedgerError: it cannot be used
+    """
+    from airflow.models.connection import Connection
+
+    from airflow_provider_wolkvox.ledger.configuration import configured_ledger
+
+    return configured_ledger(Connection.get_connection_from_secrets)
 
 
 def connection_of(conn_id: str) -> Connection | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from airflow.cli.cli_config import ARG_OUTPUT, ActionCommand, GroupCommand
 
-from airflow_provider_wolkvox.cli.connections import arg
+from airflow_provider_wolkvox.cli.connections import arg, used_ledger
 from airflow_provider_wolkvox.cli.tables import logs_to_stderr, print_rows
 
 if TYPE_CHECKING:
@@ -116,30 +115,19 @@ def restored(args: argparse.Namespace) -> None:
 
 
 def _ledger() -> SqlLedger:
-    """Return the configured ledger; a command finds connections where Airflow's own commands do.
+    """Return the configured ledger.
 
     :raises SystemExit: none is configured
+    :raises LedgerError: it cannot be used
     """
-    from airflow.models.connection import Connection
-
-    from airflow_provider_wolkvox.ledger import configuration
-
-    conn_id = configuration.ledger_conn_id()
-    if not conn_id:
+    ledger = used_ledger()
+    if ledger is None:
         offer = " On one machine: `airflow wolkvox ledger init --embedded`." if _is_one_machine() else ""
         raise SystemExit(
             "No ledger is configured: set [wolkvox] ledger_conn_id (AIRFLOW__WOLKVOX__LEDGER_CONN_ID) to a connection "
             f"to PostgreSQL, MySQL or MariaDB.{offer}"
         )
-    if conn_id.startswith(configuration.EMBEDDED):
-        return configuration.ledger_at(conn_id)
-    try:
-        connection = Connection.get_connection_from_secrets(conn_id)
-    except Exception as failure:
-        # Each version and secrets backend has a class of its own for "not found".
-        print(f"{type(failure).__name__}: {failure}", file=sys.stderr)
-        raise SystemExit(f"There is no connection {conn_id!r}, which [wolkvox] ledger_conn_id names.") from None
-    return configuration.ledger_of(connection)
+    return ledger
 
 
 def _executors() -> list[str]:

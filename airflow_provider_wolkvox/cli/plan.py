@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import closing, nullcontext
 from datetime import UTC, datetime, timedelta
 
 from airflow.cli.cli_config import ARG_OUTPUT, ActionCommand
 
-from airflow_provider_wolkvox.cli.connections import arg, hook_of
+from airflow_provider_wolkvox.cli.connections import arg, hook_of, used_ledger
 from airflow_provider_wolkvox.cli.tables import logs_to_stderr, print_rows
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID
 
@@ -27,8 +28,10 @@ def plan(args: argparse.Namespace) -> None:
     from airflow_provider_wolkvox.api import WolkvoxError, arguments
     from airflow_provider_wolkvox.calling import Rules
     from airflow_provider_wolkvox.calling.lateness import instant
+    from airflow_provider_wolkvox.ledger.base import LedgerError
+    from airflow_provider_wolkvox.ledger.entry import Origin
     from airflow_provider_wolkvox.phone import masked
-    from airflow_provider_wolkvox.planning import plan_callbacks
+    from airflow_provider_wolkvox.planning import KnownCallbacks, nobody, plan_callbacks
 
     print("The token is used now, outside of its pool: run this while no call is under way.", file=sys.stderr)
     now = datetime.now(UTC)
@@ -41,7 +44,8 @@ def plan(args: argparse.Namespace) -> None:
             rules = Rules(**given, hours=hook.calling_hours(args.country) if args.country else None)
         since = instant(args.since, "--since")
         until = instant(args.until, "--until") if args.until else now
-        with logs_to_stderr(), hook.get_conn() as wolkvox:
+        ledger = used_ledger()
+        with logs_to_stderr(), hook.get_conn() as wolkvox, closing(ledger) if ledger else nullcontext():
             zone = arguments.zone(hook.extra("timezone")) if hook.extra("timezone") else wolkvox.zone
             chosen = plan_callbacks(
                 wolkvox,
@@ -51,8 +55,9 @@ def plan(args: argparse.Namespace) -> None:
                 rules,
                 now,
                 prefix_in_reports=args.prefix_in_reports,
+                called_back=KnownCallbacks(ledger, hook, Origin()) if ledger else nobody,
             )
-    except (ValueError, ImportError, WolkvoxError, AirflowException) as wrong:
+    except (ValueError, ImportError, WolkvoxError, AirflowException, LedgerError) as wrong:
         print(wrong, file=sys.stderr)
         raise SystemExit(2) from None
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.cli.cli_config import ARG_OUTPUT, ActionCommand
 
-from airflow_provider_wolkvox.cli.connections import ARG_CONN_IDS, connection_of, listed, token_in
+from airflow_provider_wolkvox.cli.connections import ARG_CONN_IDS, connection_of, listed, token_in, used_ledger
 from airflow_provider_wolkvox.cli.tables import logs_to_stderr, print_rows
 from airflow_provider_wolkvox.lane import EVERYBODYS_POOL, SLOTS, is_pool_name
 from airflow_provider_wolkvox.stop_switch import ON, STOP_SWITCH, read_from_database
@@ -161,10 +161,9 @@ def _judged_switch(switch: StopSwitch, connections: Mapping[str, Connection | No
 
 def _judged_ledger() -> Finding:
     from airflow_provider_wolkvox.ledger.base import LedgerError
-    from airflow_provider_wolkvox.ledger.configuration import configured_ledger
 
     try:
-        ledger = configured_ledger()
+        ledger = used_ledger()
         if ledger is None:
             return Finding(
                 "ledger: none in SQL, so at most the task that calls remembers it; one is recommended "

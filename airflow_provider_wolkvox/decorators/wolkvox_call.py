@@ -87,6 +87,8 @@ class WolkvoxCallDecoratedOperator(DecoratedOperator, AuxCallOperator):
         self.agent_id, self.customer_phone = (told[name] for name in _RETURNED)
         if "call_before" in told:
             self.call_before, self._has_deadline = told["call_before"], True
+        if "idempotency_key" in told:
+            self.idempotency_key, self._has_key = told["idempotency_key"], True
 
 
 class _CallDecorator(_TaskDecorator):  # type: ignore[type-arg]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_provider_wolkvox.ledger.base import LedgerUnusable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_wolkvox.ledger.sql import SqlLedger
 
 SECTION: Final = "wolkvox"
@@ -34,9 +36,10 @@ def namespace() -> str:
     return _setting("namespace") or "default"
 
 
-def configured_ledger() -> SqlLedger | None:
+def configured_ledger(find: Callable[[str], Any] | None = None) -> SqlLedger | None:
     """Return the SQL ledger that this Airflow uses, None if none is configured. Nothing is connected to yet.
 
+    :param find: returns the connection of an id; default as a task finds it
     :raises LedgerUnusable: the connection does not exist, or cannot be used
     """
     conn_id = ledger_conn_id()
@@ -47,7 +50,7 @@ def configured_ledger() -> SqlLedger | None:
     from airflow.providers.common.compat.sdk import BaseHook
 
     try:
-        connection = BaseHook.get_connection(conn_id)
+        connection = (find or BaseHook.get_connection)(conn_id)
     except Exception as failure:
         # Each version and secrets backend has a class of its own for "not found".
         raise LedgerUnusable(

@@ -24,6 +24,7 @@ from airflow_provider_wolkvox.phone import PhoneNumber, masked
 from airflow_provider_wolkvox.validation import (
     Checks,
     choices,
+    identifier,
     length,
     length_or_none_at_all,
     optional,
@@ -70,8 +71,8 @@ class AuxCallBatchOperator(CallingOperator):
 
     The quota used up, a bad token and maintenance end the batch, and so does a connection that does not come about.
 
-    :param calls: mappings with `agent_id` and `customer_phone`, and maybe `call_before`; such as the output of
-        `CampaignCallbacksOperator` (templated)
+    :param calls: mappings with `agent_id` and `customer_phone`, and maybe `call_before` and `idempotency_key`; such as
+        the output of `CampaignCallbacksOperator` (templated)
     :param wait_for_agents: make a call only once its agent was seen ready, and never two to one agent without a free
         state in between: the states of all are read with one request; default True
     :param agent_poll_interval: least time between two such requests, and how long one is relied on; default 15
@@ -194,6 +195,7 @@ class AuxCallBatchOperator(CallingOperator):
         for index, given in enumerate(self.calls):
             if why := not_a_call(given):
                 raise ValueError(f"calls[{index}] {why}. No call was made")
+            key = _key_of(given, index)
             shown = masked(given["customer_phone"])
             before = given.get("call_before")
             try:
@@ -205,7 +207,7 @@ class AuxCallBatchOperator(CallingOperator):
                 ) from None
             try:
                 number = PhoneNumber.parse(given["customer_phone"])
-                calls.append(Call(index, agent_id(given["agent_id"]), number, shown, before))
+                calls.append(Call(index, agent_id(given["agent_id"]), number, shown, before, key))
             except ValueError as wrong:
                 calls.append(Call(index, "", PhoneNumber(""), shown))
                 skipped[calls[-1]] = Outcome(Made.SKIPPED, now, reason=str(wrong))
@@ -553,7 +555,27 @@ def _earlier(customer: str, seen: Mapping[str, int], longer: Mapping[str, int]) 
 def _asked_for(call: Call) -> dict[str, str]:
     """Return a call as the next batch takes it."""
     asked = {"agent_id": call.agent_id, "customer_phone": call.phone.written}
-    return asked if call.call_before is None else {**asked, "call_before": call.call_before.isoformat()}
+    if call.call_before is not None:
+        asked["call_before"] = call.call_before.isoformat()
+    return asked | ({"idempotency_key": call.idempotency_key} if call.idempotency_key else {})
+
+
+def _key_of(given: Mapping[str, Any], index: int) -> str:
+    """Return a call's own idempotency key; empty if it has none.
+
+    :raises ValueError: it is none, or there is no ledger that would know it
+    """
+    from airflow_provider_wolkvox.ledger.configuration import ledger_conn_id
+
+    if "idempotency_key" not in given:
+        return ""
+    identifier(given["idempotency_key"], f"calls[{index}]: idempotency_key")
+    if not ledger_conn_id():
+        raise ValueError(
+            f"calls[{index}]: idempotency_key needs a ledger in SQL, and [wolkvox] ledger_conn_id is not set. No call "
+            "was made"
+        )
+    return str(given["idempotency_key"])
 
 
 def _counted(batch: Batch) -> str:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import AirflowException, BaseOperator
 
 from airflow_provider_wolkvox.calling.lateness import instant
 from airflow_provider_wolkvox.files import require_writable, write
 from airflow_provider_wolkvox.hooks.wolkvox import UsesHook
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane
-from airflow_provider_wolkvox.operators.once import due
+from airflow_provider_wolkvox.operators.once import due, origin_of
 from airflow_provider_wolkvox.validation import Checks, campaign, instant_or_length, optional, path, rules, switch
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_wolkvox.calling.callbacks import Plan, Rules
+    from airflow_provider_wolkvox.planning import KnownCallbacks
 
 
 class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
@@ -36,6 +38,10 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
             rules=Rules(shorter_than=20, hung_up_by="customer"),
         )
         AuxCallOperator.partial(task_id="call").expand_kwargs(callbacks.output)
+
+    With a ledger in SQL, each callback carries the `idempotency_key` of the campaign's call that it answers, so that
+    call is called back once, by whatever DAG, run or deployment; and what the ledger knows to have been called back, or
+    to be in doubt, is not chosen again.
 
     How many attempts are not called back is logged and pushed to XCom under the key `skips`, by reason.
 
@@ -107,7 +113,8 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
             self.validate_rendered()
             if self.plan_path:
                 require_writable(self.plan_path, "plan_path")
-            plan = self._plan(datetime.now(UTC), context)
+            with self._known_callbacks(context) as known:
+                plan = self._plan(datetime.now(UTC), context, known)
         counts = {reason.value: count for reason, count in plan.counts.items()}
         self.chosen = len(plan.callbacks)
         self.log.info("%d callbacks. Not called back: %s.", len(plan.callbacks), _in_words(counts))
@@ -118,7 +125,35 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
         if self.do_xcom_push:
             context["ti"].xcom_push(key="skips", value=counts)
             context["ti"].xcom_push(key="chosen", value=self.chosen)
-        return [{"agent_id": callback.agent_id, "customer_phone": callback.phone} for callback in plan.callbacks]
+        return [
+            {
+                "agent_id": callback.agent_id,
+                "customer_phone": callback.phone,
+                # The same in every DAG, run and deployment: whoever calls back this call does so once.
+                **({"idempotency_key": known.key(callback.attempt)} if known else {}),
+            }
+            for callback in plan.callbacks
+        ]
+
+    @contextmanager
+    def _known_callbacks(self, context: Context) -> Iterator[KnownCallbacks | None]:
+        """Yield what the ledger in SQL knows of callbacks, None if none is configured.
+
+        :raises AirflowException: it does not answer, and a retry may help
+        """
+        from airflow_provider_wolkvox.ledger.base import LedgerError
+        from airflow_provider_wolkvox.ledger.configuration import configured_ledger
+        from airflow_provider_wolkvox.planning import KnownCallbacks
+
+        try:
+            ledger = configured_ledger()
+            if ledger is None:
+                yield None
+                return
+            with closing(ledger):
+                yield KnownCallbacks(ledger, self.hook, origin_of(context))
+        except LedgerError as wrong:
+            raise AirflowException(str(wrong)) from None
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Tell OpenLineage of which campaign callbacks were chosen.
@@ -137,9 +172,9 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
             raise ValueError("since is a timedelta, and nothing tells when this run was due: give an instant")
         return until - self.since
 
-    def _plan(self, now: datetime, context: Context) -> Plan:
+    def _plan(self, now: datetime, context: Context, known: KnownCallbacks | None) -> Plan:
         from airflow_provider_wolkvox.calling.callbacks import Rules
-        from airflow_provider_wolkvox.planning import plan_callbacks
+        from airflow_provider_wolkvox.planning import nobody, plan_callbacks
 
         return plan_callbacks(
             self.hook.get_conn(),
@@ -150,6 +185,7 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
             now,
             do_not_call=self.do_not_call,
             prefix_in_reports=self.prefix_in_reports,
+            called_back=known or nobody,
         )
 
     def _write(self, plan: Plan) -> None:

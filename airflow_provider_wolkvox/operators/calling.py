@@ -38,7 +38,7 @@ OnUnknown = Literal["fail", "look_up"]
 OutsideHours = Literal["wait", "skip", "fail"]
 
 
-_OF_A_CALL = ("agent_id", "customer_phone", "call_before")
+_OF_A_CALL = ("agent_id", "customer_phone", "call_before", "idempotency_key")
 
 
 def not_a_call(given: Any) -> str | None:
@@ -54,7 +54,8 @@ def not_a_call(given: Any) -> str | None:
     if unknown:
         shown = ", ".join(repr(mask_numbers(str(name)[:40])) for name in unknown[:5])
         return (
-            f"has keys that no call has: {shown}. A call has {', '.join(_OF_A_CALL[:2])} and, if need be, call_before"
+            f"has keys that no call has: {shown}. A call has {', '.join(_OF_A_CALL[:2])} and, if need be, "
+            f"{', '.join(_OF_A_CALL[2:])}"
         )
     return f"has no {' and no '.join(missing)}" if missing else None
 
@@ -199,7 +200,7 @@ class SingleCallOperator(CallingOperator):
     """
 
     template_fields: Sequence[str] = ("agent_id", "customer_phone", "wolkvox_conn_id", "call_before")
-    fields_of_one = ("agent_id", "customer_phone", "call_before", "customer_id", "customer_name")
+    fields_of_one = ("agent_id", "customer_phone", "call_before", "idempotency_key", "customer_id", "customer_name")
     checks: ClassVar[Checks] = {"agent_id": agent, "customer_phone": phone}
     ui_color = "#e7f3ec"
 

@@ -206,6 +206,7 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         agent_id: str = "",
         what: str = "",
         part: str = "",
+        idempotency_key: str = "",
     ) -> Intent:
         """Return what is asked for, as the ledger knows it.
 
@@ -216,14 +217,17 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         :param agent_id: the agent's extension; default none
         :param what: what is asked for, in words, where it is not a call; default none
         :param part: which of a task's requests it is, where it makes several; default the only or first one
+        :param idempotency_key: what identifies this one; default none, the task's own `idempotency_key` and the part
         """
         from airflow_provider_wolkvox.ledger.entry import Intent
 
         origin = origin_of(context)
         run = (origin.namespace, origin.dag_id, origin.run_id)
         key: tuple[str, ...]
-        if self.idempotency_key is not None:
-            key = ("author", self.idempotency_key, part)
+        if idempotency_key:
+            key = ("author", idempotency_key, "")
+        elif self.idempotency_key is not None:
+            key = ("author", str(self.idempotency_key), part)
         elif customer:
             # In one run a customer is called once by one kind of request, whatever task or index asks.
             key = ("run", *run, action, customer)
@@ -236,7 +240,7 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
             customer=customer,
             phone=phone,
             agent_id=agent_id,
-            arguments=(agent_id, what) if self.idempotency_key is not None else (),
+            arguments=(agent_id, what) if key[0] == "author" else (),
             what=what,
             server=self.hook.server_code(),
             due=due(context),

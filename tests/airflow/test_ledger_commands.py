@@ -113,7 +113,7 @@ def test_a_connection_that_does_not_exist_is_no_call(command, monkeypatch):
     monkeypatch.setenv(SETTING, "nowhere")
     with pytest.raises(LedgerUnusable, match="names the connection 'nowhere'"):
         configuration.configured_ledger()
-    assert "There is no connection 'nowhere'" in command("status")[0]
+    assert "names the connection 'nowhere', which cannot be read" in command("status")[0]
 
 
 def test_a_database_that_is_not_there_is_told(command, set_connection, monkeypatch):
