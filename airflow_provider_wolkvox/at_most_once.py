@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 LEASE_WAIT: Final = 30.0
 """How long a task waits for a token that another process uses, in seconds, before it gives its slot back."""
 
+# After which a request that nobody settled is no more under way: twice the usual whole time-out.
+_UNDER_WAY: Final = timedelta(seconds=120)
 _LEASE_POLL: Final = 0.25
 _LEASE_AGAIN: Final = timedelta(seconds=30)
 
@@ -124,6 +126,29 @@ class Messages(Protocol):
         """
 
 
+def take_over(ledger: Ledger, intent: Intent, state: CallState, conn_id: str = "", answer: Any = None) -> bool:
+    """Record in a ledger what another memory knows of a request; return False if the ledger knows something already.
+
+    :param ledger: the ledger
+    :param intent: the request
+    :param state: `accepted` or `intent`
+    :param conn_id: wolkvox's id of an accepted call
+    :param answer: wolkvox's answer to an accepted request that is no call
+    :raises LedgerError: it was not recorded
+    """
+    if ledger.known([intent]) != [None]:
+        return False
+    claimed = ledger.claim(intent)
+    if not isinstance(claimed, Claimed):
+        return False
+    reason = "taken over from Airflow's task state store"
+    if state is CallState.ACCEPTED:
+        ledger.settle(Settlement(claimed=claimed, state=state, conn_id=conn_id, answer=answer, reason=reason))
+    else:
+        ledger.mark_unknown(claimed, reason)
+    return True
+
+
 def lease_of(ledger: Ledger, token: str, seconds: float, words: Words) -> Lease:
     """Return the token's lease, for which this waits while another process has it.
 
@@ -193,7 +218,7 @@ class AtMostOnce:
         except _MadeMeanwhile as found:
             return self._return_again(found.entry)
         except _InDoubtNow as found:
-            return self._resolve(found.entry)
+            return self._resolve(found.entry, intent)
         except NotDone as ended:
             if ended.code:
                 self._record_why_not(intent, ended)
@@ -213,7 +238,7 @@ class AtMostOnce:
         elif known.state is CallState.ACCEPTED:
             return self._return_again(known)
         elif known.state is CallState.INTENT:
-            return self._resolve(known)
+            return self._resolve(known, intent)
         return None
 
     def _make(self, intent: Intent, send: Send) -> Entry:
@@ -246,7 +271,7 @@ class AtMostOnce:
             raise
         except Exception as failure:
             if self._open and isinstance(failure, OutcomeUnknown):
-                return self._resolve(self._leave_in_doubt(self._open, failure.why))
+                return self._resolve(self._leave_in_doubt(self._open, failure.why), intent)
             # Such as a number that cannot be right, hours without a time zone, a connection that Airflow does not
             # have, a store that is down. Once an intent stands, what an exception of any other kind proves is nothing.
             if self._open:
@@ -402,9 +427,18 @@ class AtMostOnce:
         )
         return entry
 
-    def _resolve(self, entry: Entry) -> Entry:
+    def _resolve(self, entry: Entry, intent: Intent) -> Entry:
         """Return what is known of a request in doubt, if what came of it can be found out."""
         self.entry = entry
+        until = entry.at + _UNDER_WAY
+        is_anothers = replace(entry.origin, try_number=0) != replace(intent.origin, try_number=0)
+        if self._ledger.leases_tokens and is_anothers and not entry.reason_code and datetime.now(UTC) < until:
+            raise NotDone(
+                f"Another task may be making this {self._words.request} at this moment: {entry}. This one looks again "
+                f"once it must have ended. {sentence(self._words.nothing)}",
+                Then.WAIT,
+                until=until,
+            )
         conn_id = self._checks.look_up(entry, remembered=self._ledger.remembers)
         if conn_id is None:
             self._fail_in_doubt(entry)

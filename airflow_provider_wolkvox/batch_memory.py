@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.providers.common.compat.sdk import AirflowException
 
+from airflow_provider_wolkvox.at_most_once import lease_of, take_over
 from airflow_provider_wolkvox.batch import Call, Made, Outcome, PutOff, Stop
 from airflow_provider_wolkvox.ledger import BatchLedger, CallState, may_have_forgotten
 from airflow_provider_wolkvox.ledger.base import LedgerError
@@ -194,6 +195,16 @@ class StoreMemory:
     def close(self) -> None:
         """Do nothing; see `Memory.close`."""
 
+    def rung(self, calls: Sequence[Call]) -> dict[Call, StoredEntry]:
+        """Return what is known of calls that were made, or may have been.
+
+        :param calls: the batch's
+        :raises ValueError: what is known cannot be read
+        """
+        entries = self.ledger.read()
+        found = {call: entry for call in calls if (entry := entries.get(self._customer(call)))}
+        return {call: entry for call, entry in found.items() if entry.state.may_have_rung}
+
     def _customer(self, call: Call) -> str:
         # However a list spells a number, it is the same customer's.
         return self.ledger.customer(self._task.hook.customer_key(call.phone))
@@ -208,12 +219,14 @@ class SqlMemory:
     :param ledger: the ledger
     :param task: the batch's
     :param context: its context
+    :param before: Airflow's own memory, which may know of calls that were made before there was a ledger in SQL
     """
 
     remembers = True
 
-    def __init__(self, ledger: SqlLedger, task: AuxCallBatchOperator, context: Context) -> None:
+    def __init__(self, ledger: SqlLedger, task: AuxCallBatchOperator, context: Context, before: StoreMemory) -> None:
         self._ledger = ledger
+        self._before = before
         self._task = task
         self._context = context
         self.asked_of: dict[Call, str] = {}
@@ -233,6 +246,8 @@ class SqlMemory:
         ti = self._context["ti"]
         known = {}
         try:
+            if ti.try_number > 1:
+                self._take_over(asked)
             found = self._ledger.known([self._intent(call) for call in asked])
         except LedgerError as wrong:
             raise AirflowException(str(wrong)) from None
@@ -305,6 +320,18 @@ class SqlMemory:
             self._tell(partial(self._ledger.give_back, lease))
         self._ledger.close()
 
+    def _take_over(self, calls: Sequence[Call]) -> None:
+        """Move what Airflow's own memory knows of calls into the ledger."""
+        moved = []
+        for call, entry in self._before.rung(calls).items():
+            if take_over(self._ledger, self._intent(call), entry.state, entry.conn_id):
+                moved.append(call)
+        if moved:
+            # Else they would be moved again once a person has released them there.
+            now = datetime.now(UTC)
+            reason = "recorded in the ledger in SQL since"
+            self._before.write({call: Outcome(Made.NOT_SENT, now, reason=reason) for call in moved}, [])
+
     def _claim(self, call: Call, settlements: Sequence[Settlement]) -> None:
         intent, caps = self._intent(call), self._task.caps(counted=True)
         self.hold_token()
@@ -366,8 +393,6 @@ class SqlMemory:
         return Outcome(Made.UNKNOWN, entry.at, reason=reason)
 
     def _taken(self) -> Lease:
-        from airflow_provider_wolkvox.at_most_once import lease_of
-
         try:
             return lease_of(self._ledger, self._token, self._seconds, self._task.words)
         except NotDone as held:

@@ -386,7 +386,7 @@ class _World:
         in_store = StoreMemory(task, context)
         self._fence = in_store.ledger
         ledger = task.configured_ledger()
-        self._memory: Memory = in_store if ledger is None else SqlMemory(ledger, task, context)
+        self._memory: Memory = in_store if ledger is None else SqlMemory(ledger, task, context, in_store)
         self._looked_ahead = time.monotonic()
         self._hours: Hours | None = None
         if not task.phone_zones:

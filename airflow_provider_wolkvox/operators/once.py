@@ -129,9 +129,16 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         """
         # A DAG file needs none of this while it is parsed.
         from airflow_provider_wolkvox.at_most_once import AtMostOnce
+        from airflow_provider_wolkvox.ledger.base import LedgerError
 
         about = _Task(self, context)
-        ledger: Ledger = self.configured_ledger() or self._of_airflow(request, context)
+        configured, of_airflow = self.configured_ledger(), self._of_airflow(request, context)
+        ledger: Ledger = configured or of_airflow
+        if configured is None:
+            remembers = "only this task" if of_airflow.remembers else "nothing"
+            self.log.info(
+                "No ledger in SQL ([wolkvox] ledger_conn_id): %s remembers this %s.", remembers, self.words.request
+            )
         engine = AtMostOnce(ledger, about, about, self.log, allow_second_try=self.allow_second_try)
         try:
             with self.hook.closing(), closing(ledger):
@@ -144,7 +151,11 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
                     what=request.what,
                     part=str(request.place or ""),
                 )
+                if configured is not None and context["ti"].try_number > 1:
+                    _take_over(of_airflow, configured, intent)
                 return engine.run(intent, request.send)
+        except LedgerError as wrong:
+            raise AirflowException(str(wrong)) from None
         except NotDone as ended:
             raise_for(ended)
         finally:
@@ -176,11 +187,6 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         from airflow_provider_wolkvox.ledger.task_state import TaskStateLedger, key_of, may_have_forgotten
 
         store: Any = context.get("task_state_store")
-        self.log.info(
-            "No ledger in SQL ([wolkvox] ledger_conn_id): %s remembers this %s.",
-            "nothing" if store is None else "only this task",
-            self.words.request,
-        )
 
         def why_incomplete() -> str | None:
             # Of several requests the first one's entry, without which nobody comes this far, proves the ledger.
@@ -409,6 +415,21 @@ class _Task:
 
     def where_to_look(self, entry: Entry) -> str:
         return self._task.look_up_command(entry)
+
+
+def _take_over(before: TaskStateLedger, ledger: SqlLedger, intent: Intent) -> None:
+    """Move what Airflow's own memory knows of a request, made before there was a ledger in SQL, into that ledger."""
+    from airflow_provider_wolkvox.at_most_once import take_over
+    from airflow_provider_wolkvox.ledger.entry import CallState, Claimed, Entry, Settlement
+
+    [known] = before.known([intent])
+    if not isinstance(known, Entry) or not known.state.may_have_rung:
+        return
+    if take_over(ledger, intent, known.state, known.conn_id, known.answer):
+        # Else it would be moved again once a person has released it there.
+        attempt = Claimed(known.intent_key, known.attempt_id, known.origin)
+        moved = Settlement(claimed=attempt, state=CallState.NOT_SENT, reason="recorded in the ledger in SQL since")
+        before.settle(moved)
 
 
 def raise_for(ended: NotDone) -> NoReturn:

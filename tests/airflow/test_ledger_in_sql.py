@@ -9,6 +9,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from capabilities import needs_ledger
 from samples import AGENT, PHONE, TOKEN
 from task_runner import Server, run_try
 from tries import DAG_ID, RUN_ID
@@ -19,11 +20,12 @@ from airflow_provider_wolkvox.calling import Cap
 from airflow_provider_wolkvox.cli import calls
 from airflow_provider_wolkvox.ledger.configuration import ledger_at
 from airflow_provider_wolkvox.ledger.database import engine_of
-from airflow_provider_wolkvox.ledger.entry import CallState
+from airflow_provider_wolkvox.ledger.entry import CallState, Intent, Origin, Settlement
 from airflow_provider_wolkvox.ledger.sql import SqlLedger
 from airflow_provider_wolkvox.operators.agent import HangUpOperator
 from airflow_provider_wolkvox.operators.aux_call import AuxCallBatchOperator, AuxCallOperator
 from airflow_provider_wolkvox.operators.dial import DialOperator
+from airflow_provider_wolkvox.phone import PhoneNumber
 
 OTHER_AGENT, OTHER_PHONE = "10002", "3005550102"
 ONE_A_DAY = Cap(calls=1, within=timedelta(hours=24))
@@ -120,6 +122,26 @@ def test_a_call_in_doubt_is_made_by_no_task(ledger, simulator, wolkvox_connectio
         assert PHONE not in str(run.error)
     assert simulator.rings == {PHONE: 1}
     assert states(ledger) == [CallState.INTENT]
+
+
+def test_a_call_that_another_task_makes_at_this_moment_is_waited_for_and_then_returned(
+    ledger, simulator, wolkvox_connection
+):
+    key = PhoneNumber.parse(PHONE).key("")
+    origin = Origin(namespace="default", dag_id=DAG_ID, run_id=RUN_ID, task_id="another", map_index=-1, try_number=1)
+    intent = Intent(
+        key=("run", "default", DAG_ID, RUN_ID, "aux_call", key), action="aux_call", origin=origin, customer=key
+    )
+    claimed = ledger.claim(intent)
+    server = Server()
+
+    waits = run_try(call(), server, retries=1)
+
+    assert waits.state in ("up_for_reschedule", "up_for_retry")
+    assert not simulator.rings
+    ledger.settle(Settlement(claimed=claimed, state=CallState.ACCEPTED, conn_id="10001.0101.1.1"))
+    assert run_try(call(), server, try_number=2, retries=1).xcoms["conn_id"] == "10001.0101.1.1"
+    assert not simulator.rings
 
 
 def test_a_rejected_call_is_made_by_a_later_try(ledger, simulator, wolkvox_connection):
@@ -304,7 +326,7 @@ def test_a_ledger_that_is_lost_after_the_call_does_not_change_what_is_reported(
     assert run.xcoms["conn_id"] == simulator.calls[0].conn_id
     bring_back()
     assert states(ledger) == [CallState.INTENT]
-    again = attempt(call(task_id="another"))
+    again = attempt(try_number=2, max_tries=1)
     assert again.state == "failed"
     assert "is unknown" in str(again.error)
     assert simulator.rings == {PHONE: 1}
@@ -563,3 +585,36 @@ def test_check_says_which_ledger_tasks_use_and_finds_one_that_cannot_serve(
     assert "no task can call" in check()["finding"]
     monkeypatch.delenv("AIRFLOW__WOLKVOX__LEDGER_CONN_ID")
     assert "recommended" in check()["subject"]
+
+
+# Moving to it from Airflow's own memory
+
+
+@needs_ledger
+@pytest.mark.parametrize("answered", [True, False])
+@pytest.mark.parametrize("make", [call(), batch(max_unknown=None, fail_on=())], ids=["single", "batch"])
+def test_what_airflow_itself_remembers_is_taken_over_when_it_is_met(
+    tmp_path, simulator, wolkvox_connection, monkeypatch, make, answered
+):
+    if not answered:
+        simulator.fault("drop_after_ringing", times=None)
+    server = Server()
+    first = run_try(make, server)
+    rung = dict(simulator.rings)
+    assert rung
+    simulator.clear_faults()
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    monkeypatch.setenv("AIRFLOW__WOLKVOX__LEDGER_CONN_ID", url)
+    with contextlib.closing(ledger_at(url)) as ledger:
+        ledger.init()
+        for number in (2, 3):
+            again = run_try(make, server, try_number=number, max_tries=number - 1)
+            assert simulator.rings == rung
+            if answered:
+                assert again.xcoms["return_value"] == first.xcoms["return_value"] or conn_ids(again) == conn_ids(first)
+        assert set(states(ledger)) == {CallState.ACCEPTED if answered else CallState.INTENT}
+        # What a person decides afterwards is not taken back.
+        for entry in ledger.find():
+            assert ledger.release(entry.intent_key, "a person", "on purpose")
+        run_try(make, server, try_number=4, max_tries=3)
+    assert simulator.rings == dict.fromkeys(rung, 2)

@@ -228,7 +228,7 @@ def test_no_schedule_of_two_tries_and_any_kills_rings_twice_or_loses_a_ring(ledg
         # Never silence: the last try has called, knows of the ring, or says why it did not call.
         if isinstance(end, NotDone):
             assert str(end), schedule
-            assert end.then in (Then.FAIL, Then.RETRY, Then.SKIP), schedule
+            assert end.then in (Then.FAIL, Then.RETRY, Then.SKIP, Then.WAIT), schedule
         else:
             assert end is not None, schedule
             assert end.state is CallState.ACCEPTED, schedule
