@@ -7,6 +7,7 @@ no. The pool `wolkvox_default` must exist: `airflow wolkvox sync-pools`.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import timedelta
 
 import pendulum
@@ -29,13 +30,19 @@ RULES = Rules(shorter_than=30, hung_up_by="customer", max_attempts=2, within=tim
     tags=["wolkvox"],
 )
 def wolkvox_retry_after_campaign():
+    @task(trigger_rule="all_done")
+    def refused(states: Iterable[str]) -> int:
+        """Count the calls that certainly rang nobody; calls that were accepted push no state."""
+        return sum(state != "unknown" for state in states)
+
     @task
-    def summary(skips: dict[str, int], chosen: int, results: list[dict]) -> dict:
+    def summary(skips: dict[str, int], chosen: int, results: list[dict], refused: int) -> dict:
         """Count what became of each customer; the sum of all counts is that of the campaign's customers."""
         return {
             "called back": dict(Counter(call["result"] for call in results)),
-            # Their tasks are red, and named so: which of the two it is decides whether a phone may have rung.
-            "refused or in doubt": chosen - len(results),
+            "refused": refused,
+            # What nothing is known of counts here too, such as a call whose task was killed.
+            "in doubt": chosen - len(results) - refused,
             "not called back": skips,
         }
 
@@ -54,7 +61,7 @@ def wolkvox_retry_after_campaign():
     finished >> callbacks
     # --8<-- [end:chain]
     calls >> all_called()
-    summary(callbacks.output["skips"], callbacks.output["chosen"], outcomes.output)
+    summary(callbacks.output["skips"], callbacks.output["chosen"], outcomes.output, refused(calls.output["state"]))
 
 
 wolkvox_retry_after_campaign()

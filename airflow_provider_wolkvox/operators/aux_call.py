@@ -16,7 +16,8 @@ class AuxCallOperator(SingleCallOperator):
     The agent must be logged in and have no active call [doc]. The task runs in its token's lane: the
     pool named after the connection, of one slot (`airflow wolkvox sync-pools` makes it). It returns
     wolkvox's `conn_id` of the new call and pushes it to XCom under the key `conn_id` as well; it is
-    empty if wolkvox gave none.
+    empty if wolkvox gave none. A call that is not accepted pushes why under the key `state`: `refused`, `not_sent` or
+    `skipped` (no phone rang), or `unknown` (it may have rung).
 
     However often the task is run, the phone rings at most once. A ledger in SQL (`[wolkvox] ledger_conn_id`) remembers
     what became of the call, for all tasks, runs and deployments that use it. Without one, Airflow's task state store

@@ -9,6 +9,10 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
+from airflow.exceptions import AirflowRescheduleException
+from airflow.providers.common.compat.sdk import AirflowException
+
+from airflow_provider_wolkvox.compat import describe
 from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION
 from airflow_provider_wolkvox.links import WolkvoxManagerLink
 from airflow_provider_wolkvox.not_done import NotDone, Then, Words
@@ -237,13 +241,32 @@ class SingleCallOperator(CallingOperator):
         return self.hook.calling_hours(self.calling_hours, self.customer_phone if self.phone_zones else None)
 
     def execute(self, context: Context) -> str:
-        """Make the call unless it was made already; push `conn_id` and return it."""
+        """Make the call unless it was made already; push `conn_id` and return it, or push why it was not accepted."""
         self.begin(context)
-        conn_id = self.once(self._request(), context).conn_id
+        try:
+            conn_id = self.once(self._request(), context).conn_id
+        except AirflowRescheduleException:
+            # The task goes on.
+            raise
+        except AirflowException:
+            self._push_state(context)
+            raise
         self.made = 1
         if self.do_xcom_push:
             context["ti"].xcom_push(key="conn_id", value=conn_id)
         return conn_id
+
+    def _push_state(self, context: Context) -> None:
+        """Push to XCom whether a call that was not accepted may have rung, unless another process is the task's."""
+        if self.last_entry is None or not self.do_xcom_push:
+            return
+        state = "unknown" if self.last_entry.state.may_have_rung else self.last_entry.state.value
+        try:
+            if self.why_superseded(context) is None:
+                context["ti"].xcom_push(key="state", value=state)
+        except Exception as failure:
+            # Why the call was not accepted matters more.
+            self.log.warning("XCom 'state' was not pushed (%s).", describe(failure))
 
     def require_allowed(self, context: Context) -> None:
         """Refuse a call that comes too late, one outside of the customer's hours, and any while calling is stopped.

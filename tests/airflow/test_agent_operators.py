@@ -76,7 +76,8 @@ def station(monkeypatch):
 def failed(run) -> str:
     """The words of a task that failed for good."""
     assert run.state == "failed", run
-    assert run.xcoms == {}
+    # Only a call says whether it may have rung.
+    assert run.xcoms.keys() <= {"state"}
     said = str(run.error)
     assert not [secret for secret in SECRETS if secret in said]
     return said

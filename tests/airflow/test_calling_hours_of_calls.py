@@ -131,7 +131,7 @@ def assert_nothing_left(simulator, server, *reasons):
     """No request, no ring, no intent, no result; the ledger tells why, and shows no number."""
     assert requests(simulator) == 0
     assert not simulator.rings
-    assert not server.xcoms
+    assert server.xcoms in ({}, {"state": "skipped"})
     assert "SetTaskStateStore:intent" not in server.kinds()
     assert entry(server)["state"] == "not_sent"
     for reason in reasons:
@@ -462,7 +462,7 @@ def test_hours_that_close_during_the_wait_for_a_busy_token_keep_the_call_from_be
     assert run.state == OUTSIDE[outside]
     assert requests(simulator) == 1
     assert not simulator.rings
-    assert not run.xcoms
+    assert run.xcoms in ({}, {"state": "skipped"})
     assert server.kinds().count("SetTaskStateStore:intent") == 1
     assert entry(server)["state"] == "not_sent"
     assert "after 19:00" in entry(server)["reason"]

@@ -172,12 +172,17 @@ class TestAfterACampaign:
         wolkvox_simulator.add_campaign(CAMPAIGN, records=customers, seed=20261122, started=True)
         assert wolkvox_simulator.wait_for(lambda sim: sim.campaign(CAMPAIGN).finished)
         wolkvox_simulator.fault("drop_after_ringing", api="aux_call")
+        wolkvox_simulator.fault("parameters_missing", api="aux_call")
 
         run = dag_of("wolkvox_retry_after_campaign").test()
 
         assert run.state == "failed"
         told = states(run)
         assert told["outcomes[-1]"] == told["summary[-1]"] == "success"
+        [counts] = [ti.xcom_pull("summary") for ti in run.get_task_instances() if ti.task_id == "summary"]
+        assert (counts["refused"], counts["in doubt"]) == (1, 1)
+        in_all = sum(counts["called back"].values()) + sum(counts["not called back"].values()) + 2
+        assert in_all == len(wolkvox_simulator.campaign(CAMPAIGN).dials)
         assert max(wolkvox_simulator.rings.values()) == 1
 
     def test_each_customer_who_hung_up_early_is_rung_once_by_the_agent_who_had_the_call(
@@ -202,10 +207,11 @@ class TestAfterACampaign:
 
 def test_the_summary_of_a_campaign_counts_each_customer_once(dag_of):
     results = [{"result": "ANSWER"}] * 30 + [{"result": "BUSY"}] * 8
-    told = dag_of("wolkvox_retry_after_campaign").get_task("summary").python_callable({"length": 20}, 40, results)
+    told = dag_of("wolkvox_retry_after_campaign").get_task("summary").python_callable({"length": 20}, 41, results, 2)
     assert told == {
         "called back": {"ANSWER": 30, "BUSY": 8},
-        "refused or in doubt": 2,
+        "refused": 2,
+        "in doubt": 1,
         "not called back": {"length": 20},
     }
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from airflow.providers.common.compat.sdk import BaseHook
 from capabilities import needs_ledger
+from failed_tasks import failed_run
 from samples import TOKEN
 from task_runner import Server, run_try
 
@@ -300,12 +301,9 @@ DAG_ID, RUN_ID, TASK_ID = "uploads", "manual__1", "add"
 @pytest.fixture
 def ledger(migrated_database):
     """A task instance that failed, in Airflow's own database, and the entries of its ledger."""
-    from airflow.models import DagModel, DagRun, TaskInstance
-    from airflow.models.dag_version import DagVersion
-    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.models import TaskInstance
     from airflow.state import TaskScope, get_state_backend
     from airflow.utils.session import create_session
-    from sqlalchemy import delete
 
     scope = TaskScope(dag_id=DAG_ID, run_id=RUN_ID, task_id=TASK_ID, map_index=-1)
 
@@ -334,61 +332,8 @@ def ledger(migrated_database):
             with create_session() as session:
                 session.execute(update(TaskInstance).where(TaskInstance.dag_id == DAG_ID).values(state=state))
 
-    def forget() -> None:
-        with create_session() as session:
-            for model in (TaskInstance, DagRun, SerializedDagModel, DagVersion, DagModel):
-                session.execute(delete(model).where(model.dag_id == DAG_ID))
-
-    forget()
-    _make_a_failed_task(create_session)
-    yield Kept()
-    forget()
-
-
-def _make_a_failed_task(create_session) -> None:
-    import uuid
-
-    from airflow.models import DagModel, DagRun, TaskInstance
-    from airflow.models.dag_version import DagVersion
-    from airflow.models.dagbundle import DagBundleModel
-    from airflow.utils.types import DagRunTriggeredByType, DagRunType
-
-    now = datetime.now(UTC)
-    with create_session() as session:
-        session.merge(DagBundleModel(name="tests"))
-        session.flush()
-        session.add(DagModel(dag_id=DAG_ID, bundle_name="tests", fileloc="x"))
-        session.flush()
-        version = DagVersion(dag_id=DAG_ID, version_number=1, bundle_name="tests")
-        session.add(version)
-        session.flush()
-        run = DagRun(
-            dag_id=DAG_ID,
-            run_id=RUN_ID,
-            logical_date=now,
-            run_after=now,
-            run_type=DagRunType.MANUAL,
-            triggered_by=DagRunTriggeredByType.TEST,
-            state="failed",
-        )
-        session.add(run)
-        session.flush()
-        session.execute(
-            TaskInstance.__table__.insert().values(
-                id=uuid.uuid4(),
-                task_id=TASK_ID,
-                dag_id=DAG_ID,
-                run_id=RUN_ID,
-                map_index=-1,
-                state="failed",
-                try_number=1,
-                max_tries=0,
-                pool="default_pool",
-                pool_slots=1,
-                dag_version_id=version.id,
-                executor_config={},
-            )
-        )
+    with failed_run(DAG_ID, RUN_ID, TASK_ID):
+        yield Kept()
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import getpass
 import json
-import uuid
 from datetime import UTC, datetime
 
 import pytest
 from capabilities import HAS_LEDGER, needs_ledger
+from failed_tasks import add_instance, failed_run
 from samples import AGENT, PHONE
 from task_runner import Server, run_try
 
@@ -66,54 +66,8 @@ class Stored:
 @pytest.fixture
 def stored(migrated_database):
     """A failed task in the database, with an empty ledger."""
-    from airflow.models import DagModel, DagRun, TaskInstance
-    from airflow.models.dag_version import DagVersion
-    from airflow.models.dagbundle import DagBundleModel
-    from airflow.utils.session import create_session
-    from sqlalchemy import delete
-
-    def forget():
-        with create_session() as session:
-            for model in (TaskInstance, DagRun, DagVersion, DagModel):
-                session.execute(delete(model).where(model.dag_id == DAG_ID))
-
-    forget()
-    with create_session() as session:
-        session.merge(DagBundleModel(name="tests"))
-        session.flush()
-        session.add(DagModel(dag_id=DAG_ID, bundle_name="tests", fileloc="x"))
-        session.flush()
-        session.add(DagVersion(dag_id=DAG_ID, version_number=1, bundle_name="tests"))
-        session.add(DagRun(dag_id=DAG_ID, run_id=RUN_ID, run_after=NOW, run_type="manual", state="failed"))
-    add_instance(TASK_ID, -1)
-    yield Stored()
-    forget()
-
-
-def add_instance(task_id: str, map_index: int) -> None:
-    from airflow.models import TaskInstance
-    from airflow.models.dag_version import DagVersion
-    from airflow.utils.session import create_session
-    from sqlalchemy import select
-
-    with create_session() as session:
-        version = session.scalars(select(DagVersion).where(DagVersion.dag_id == DAG_ID)).one()
-        session.execute(
-            TaskInstance.__table__.insert().values(
-                id=uuid.uuid4(),
-                task_id=task_id,
-                dag_id=DAG_ID,
-                run_id=RUN_ID,
-                map_index=map_index,
-                state="failed",
-                try_number=1,
-                max_tries=0,
-                pool="default_pool",
-                pool_slots=1,
-                dag_version_id=version.id,
-                executor_config={},
-            )
-        )
+    with failed_run(DAG_ID, RUN_ID, TASK_ID):
+        yield Stored()
 
 
 @pytest.fixture
@@ -256,7 +210,7 @@ def test_of_a_batch_the_named_call_alone_is_settled(stored, batch_in_doubt, simu
 @pytest.mark.parametrize("command", ["release", "settle"])
 def test_a_forgotten_map_index_lists_those_that_there_are(stored, run, command):
     for index in range(3):
-        add_instance("mapped", index)
+        add_instance(DAG_ID, RUN_ID, "mapped", index)
     given = ("--not-made",) if command == "settle" else ("--yes",)
     said = str(run(command, *given, task_id="mapped")[1])
     assert "the task is mapped, so give a map index: 0 (failed), 1 (failed), 2 (failed)." in said

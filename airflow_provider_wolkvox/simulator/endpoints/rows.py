@@ -309,29 +309,29 @@ AGENT_14 = Report("agent_14", _events, _any_agents_event, once_over=True)
 ACT_3 = Report("act_3", _connected, _act_3, needs=("cod_act",), chosen=_of_group)
 # GUESS: which of the two counts results and which dispositions, and that machines are among the latter.
 # That they are always GMT-5 is doc for campaign_3 alone.
-CAMPAIGN_1 = Report(
-    "campaign_1",
-    _predictive,
-    _campaign_1,
-    needs=("campaign_id",),
-    chosen=_of_campaign,
-    always_gmt_5=True,
-    gathered=_shares("result"),
-    total=_total_of_shares("result"),
-)
-CAMPAIGN_2 = Report(
-    "campaign_2",
-    _dispositions,
-    _campaign_2,
-    needs=("campaign_id",),
-    chosen=_of_campaign,
-    always_gmt_5=True,
-    gathered=_shares("cod_act"),
-    total=_total_of_shares("cod_act"),
-)
 CAMPAIGN_3 = Report(
     "campaign_3", _predictive, _campaign_3, needs=("campaign_id",), chosen=_of_campaign, always_gmt_5=True
 )
+
+
+def _totals(
+    name: str,
+    tells_of: Callable[[CallRecord], Iterable[CallRecord]],
+    written: Callable[[CallRecord, Wording], Fields],
+    counted: str,
+) -> Report[CallRecord]:
+    return replace(
+        CAMPAIGN_3,
+        name=name,
+        tells_of=tells_of,
+        written=written,
+        gathered=_shares(counted),
+        total=_total_of_shares(counted),
+    )
+
+
+CAMPAIGN_1 = _totals("campaign_1", _predictive, _campaign_1, "result")
+CAMPAIGN_2 = _totals("campaign_2", _dispositions, _campaign_2, "cod_act")
 CAMPAIGN_4 = replace(CAMPAIGN_1, name="campaign_4")
 """GUESS: the facts say "totals" of it, and that its rows are like those of campaign_1."""
 CAMPAIGN_5 = Report(
