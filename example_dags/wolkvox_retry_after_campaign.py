@@ -7,8 +7,8 @@ no. The pool `wolkvox_default` must exist: `airflow wolkvox sync-pools`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 import pendulum
 from airflow.providers.common.compat.sdk import dag, task
@@ -31,9 +31,10 @@ RULES = Rules(shorter_than=30, hung_up_by="customer", max_attempts=2, within=tim
 )
 def wolkvox_retry_after_campaign():
     @task(trigger_rule="all_done")
-    def refused(states: Iterable[str]) -> int:
+    def refused(chosen: int, ti: Any = None) -> int:
         """Count the calls that certainly rang nobody; calls that were accepted push no state."""
-        return sum(state != "unknown" for state in states)
+        states = ti.xcom_pull(task_ids="call", key="state", map_indexes=range(chosen))
+        return sum(state in ("refused", "not_sent", "skipped") for state in states or ())
 
     @task
     def summary(skips: dict[str, int], chosen: int, results: list[dict], refused: int) -> dict:
@@ -60,8 +61,10 @@ def wolkvox_retry_after_campaign():
     outcomes = CallOutcomeSensor(task_id="outcomes", conn_id=calls.output, trigger_rule="all_done")
     finished >> callbacks
     # --8<-- [end:chain]
-    calls >> all_called()
-    summary(callbacks.output["skips"], callbacks.output["chosen"], outcomes.output, refused(calls.output["state"]))
+    chosen = callbacks.output["chosen"]
+    without_ring = refused(chosen)
+    calls >> [all_called(), without_ring]
+    summary(callbacks.output["skips"], chosen, outcomes.output, without_ring)
 
 
 wolkvox_retry_after_campaign()

@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.cli.cli_config import ARG_OUTPUT, ActionCommand
 
-from airflow_provider_wolkvox.cli.connections import arg, hook_of, used_ledger
+from airflow_provider_wolkvox.cli.connections import arg, hook_of, token_in_use, used_ledger
 from airflow_provider_wolkvox.cli.tables import logs_to_stderr, print_rows
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID
 
@@ -337,21 +336,15 @@ def look_up(args: argparse.Namespace) -> None:
         after it; `output`: the table's format
     :raises SystemExit: with 1 if they hold nothing, with 2 if they could not be read
     """
-    from airflow.providers.common.compat.sdk import AirflowException
-
-    from airflow_provider_wolkvox.api import WolkvoxError, arguments
+    from airflow_provider_wolkvox.api import arguments
     from airflow_provider_wolkvox.calling.lateness import instant
     from airflow_provider_wolkvox.phone import masked
 
-    print("The token is used now, outside of its pool: run this while no call is under way.", file=sys.stderr)
-    try:
+    with token_in_use():
         around = instant(args.around, "--around")
         half = timedelta(seconds=arguments.seconds(args.minutes * 60, "--minutes"))
         with logs_to_stderr(), hook_of(args.conn_id).get_conn() as wolkvox:
             calls = wolkvox.reported_calls(args.agent, args.phone, around - half, around + half)
-    except (ValueError, WolkvoxError, AirflowException) as wrong:
-        print(wrong, file=sys.stderr)
-        raise SystemExit(2) from None
     rows = [
         {
             "conn_id": call.conn_id,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow.cli.cli_config import Arg
@@ -71,6 +74,25 @@ def used_ledger() -> SqlLedger | None:
     from airflow_provider_wolkvox.ledger.configuration import configured_ledger
 
     return configured_ledger(Connection.get_connection_from_secrets)
+
+
+@contextmanager
+def token_in_use() -> Iterator[None]:
+    """Announce that a command uses a token outside of its pool, and end the command where it cannot go on.
+
+    :raises SystemExit: with 2 and the reason: an argument is invalid, or wolkvox or the ledger could not be read
+    """
+    from airflow.providers.common.compat.sdk import AirflowException
+
+    from airflow_provider_wolkvox.api import WolkvoxError
+    from airflow_provider_wolkvox.ledger.base import LedgerError
+
+    print("The token is used now, outside of its pool: run this while no call is under way.", file=sys.stderr)
+    try:
+        yield
+    except (ValueError, ImportError, WolkvoxError, AirflowException, LedgerError) as wrong:
+        print(wrong, file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 def connection_of(conn_id: str) -> Connection | None:

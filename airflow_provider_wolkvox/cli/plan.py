@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.cli.cli_config import ARG_OUTPUT, ActionCommand
 
-from airflow_provider_wolkvox.cli.connections import arg, hook_of, used_ledger
+from airflow_provider_wolkvox.cli.connections import arg, hook_of, token_in_use, used_ledger
 from airflow_provider_wolkvox.cli.tables import logs_to_stderr, print_rows
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID
 
@@ -23,19 +23,15 @@ def plan(args: argparse.Namespace) -> None:
         `output`: the table's format
     :raises SystemExit: with 2 if an argument cannot be right, or wolkvox could not be read
     """
-    from airflow.providers.common.compat.sdk import AirflowException
-
-    from airflow_provider_wolkvox.api import WolkvoxError, arguments
+    from airflow_provider_wolkvox.api import arguments
     from airflow_provider_wolkvox.calling import Rules
     from airflow_provider_wolkvox.calling.lateness import instant
-    from airflow_provider_wolkvox.ledger.base import LedgerError
     from airflow_provider_wolkvox.ledger.entry import Origin
     from airflow_provider_wolkvox.phone import masked
     from airflow_provider_wolkvox.planning import KnownCallbacks, nobody, plan_callbacks
 
-    print("The token is used now, outside of its pool: run this while no call is under way.", file=sys.stderr)
     now = datetime.now(UTC)
-    try:
+    with token_in_use():
         given = {name: value for name in _RULES if (value := getattr(args, name)) is not None}
         if args.no_cap:
             given |= {"max_attempts": None, "within": None}
@@ -57,9 +53,6 @@ def plan(args: argparse.Namespace) -> None:
                 prefix_in_reports=args.prefix_in_reports,
                 called_back=KnownCallbacks(ledger, hook, Origin()) if ledger else nobody,
             )
-    except (ValueError, ImportError, WolkvoxError, AirflowException, LedgerError) as wrong:
-        print(wrong, file=sys.stderr)
-        raise SystemExit(2) from None
 
     def shown(at: datetime | None) -> str:
         return "" if at is None else f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"

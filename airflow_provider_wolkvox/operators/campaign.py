@@ -305,7 +305,7 @@ class CampaignAddRecordsOperator(OnceOperator):
             raise ValueError("there are no records to add. Nothing was sent")
 
     def _read(self) -> Iterator[tuple[Callable[[str], str], Any]]:
-        """Yield each record, after what tells where one of its fields stands."""
+        """Yield each record, or the error of one that cannot be read, after what tells where its fields stand."""
         if self.records_path is None:
             for number, record in enumerate(self.records or (), start=1):
                 yield partial(_place, number), record
@@ -314,7 +314,7 @@ class CampaignAddRecordsOperator(OnceOperator):
 
         try:
             for row in read(self.records_path):
-                yield row.where, row.cells
+                yield row.where, ValueError(row.wrong) if row.wrong else row.cells
         except ValueError as wrong:
             raise ValueError(f"{wrong}. Nothing was sent") from None
 
@@ -327,6 +327,8 @@ def _checked(where: Callable[[str], str], record: Any) -> tuple[dict[str, str], 
     """Return a record's fields as wolkvox takes them, and what is wrong with it."""
     from airflow_provider_wolkvox.api.arguments import cell
 
+    if isinstance(record, ValueError):
+        return {}, [str(record)]
     if not isinstance(record, Mapping):
         return {}, [f"{where('')} is {type(record).__name__}, not an object"]
     checked: dict[str, str] = {}

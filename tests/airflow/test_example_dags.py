@@ -168,7 +168,7 @@ class TestAfterACampaign:
     def test_a_call_that_failed_fails_the_run_although_the_outcomes_of_the_others_are_told(
         self, sensors_on_sqlite, wolkvox_simulator, wolkvox_connection, dag_of
     ):
-        customers = [{"customer_id": str(n), "tel1": f"30055506{n:02}"} for n in range(20)]
+        customers = [{"customer_id": str(n), "tel1": f"30055506{n:02}"} for n in range(60)]
         wolkvox_simulator.add_campaign(CAMPAIGN, records=customers, seed=20261122, started=True)
         assert wolkvox_simulator.wait_for(lambda sim: sim.campaign(CAMPAIGN).finished)
         wolkvox_simulator.fault("drop_after_ringing", api="aux_call")

@@ -73,6 +73,10 @@ def test_whatever_a_spreadsheet_makes_of_a_table_the_same_records_are_read(tmp_p
         ("r.csv", "sep=;\ncustomer_id;tel1\nc0\n", "line 3: the line ends after column 1"),
         ("r.csv", "customer_id,tel1,tel1\n", "line 1, column 3: the header names 'tel1' twice"),
         ("r.csv", "sep=;\ncustomer_id;customer_id\n", "line 2, column 2: the header names 'customer_id' twice"),
+        ("r.csv", "customer_id,tel\u200b1\n", "line 1, column 2: the header holds a character that nobody sees"),
+        ("r.csv", b"PK\x03\x04\x14", "line 1, column 1: the header holds a character that nobody sees"),
+        ("r.csv", 'customer_id;name\nc0;"Ana\nc1;Luis\n', "line 3: not CSV"),
+        ("r.jsonl", '{"customer_id": "c0", "tel1": "1", "tel1": "2"}', "line 1: not a JSON object"),
         ("r.csv", "", "line 1: there is no header"),
         ("r.csv", "\n\n", "line 1: there is no header"),
         ("r.csv", "customer_id\nc0\nJos\xe9\n".encode("cp1252"), "line 3: the file is not in UTF-8"),
@@ -85,11 +89,27 @@ def test_whatever_a_spreadsheet_makes_of_a_table_the_same_records_are_read(tmp_p
         ("r.dat", table(), "line 1: not a JSON object, which each line is to be unless the file's name ends in .csv"),
     ],
 )
-def test_what_cannot_be_read_is_refused_by_line_and_column(tmp_path, name, content, says):
-    with pytest.raises(ValueError, match=r"line \d") as refused:
-        rows_of(tmp_path, name, content)
-    assert says in str(refused.value)
-    assert name in str(refused.value)
+def test_what_cannot_be_read_is_named_by_line_and_column(tmp_path, name, content, says):
+    try:
+        said = "; ".join(row.wrong for row in rows_of(tmp_path, name, content) if row.wrong)
+    except ValueError as refused:
+        said = str(refused)
+        assert name in said
+    assert says in said
+
+
+def test_all_lines_that_do_not_fit_are_named_at_once(tmp_path):
+    content = "customer_id;tel1\nc0\nc1;3005550101\nc2;3005550102;x\n"
+    assert [row.wrong for row in rows_of(tmp_path, "r.csv", content)] == [
+        "line 2: the line ends after column 1, and the header has 2",
+        "",
+        "line 4, column 3: a value stands where the header has no name",
+    ]
+
+
+def test_an_exponent_in_json_stays_what_was_written_and_is_no_number(tmp_path):
+    [row] = rows_of(tmp_path, "r.jsonl", '{"customer_id": 3.00555E+09, "opt1": 7.5}')
+    assert row.cells == {"customer_id": "3.00555E+09", "opt1": 7.5}
 
 
 def test_a_cell_is_found_by_line_and_column_after_lines_that_hold_nothing_and_cells_of_several_lines(tmp_path):
