@@ -215,7 +215,7 @@ def written(value: Any, name: str) -> str:
     :raises ValueError: it is missing (None, NaN, pandas' NA, an empty text or a word for it), a float, negative, or of
         another type
     """
-    if _is_missing(value):
+    if is_missing(value):
         raise ValueError(f"{name} is missing")
     if isinstance(value, bool) or not isinstance(value, str | Integral):
         if isinstance(value, Number) and not isinstance(value, bool):
@@ -306,7 +306,11 @@ def keys_in(text: object, country: str | None = None) -> frozenset[str]:
     return frozenset(PhoneNumber(part).key(country) for part in parts if len(part) >= FEWEST_DIGITS) - {""}
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Return whether a value is None or what tables hold for an empty cell: NaN of any type, pandas' NA and NaT.
+
+    :param value: anything; no text and no whole number is missing
+    """
     if value is None:
         return True
     if isinstance(value, str | Integral):

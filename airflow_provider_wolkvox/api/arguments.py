@@ -7,15 +7,23 @@ No message repeats a token or a whole phone number.
 from __future__ import annotations
 
 import ipaddress
-import math
 import re
 from collections.abc import Collection
 from datetime import datetime
+from numbers import Integral
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from airflow_provider_wolkvox.phone import FEWEST_DIGITS, MOST_DIGITS, PhoneNumber, digits_of, mask_numbers, masked
+from airflow_provider_wolkvox.phone import (
+    FEWEST_DIGITS,
+    MOST_DIGITS,
+    PhoneNumber,
+    digits_of,
+    is_missing,
+    mask_numbers,
+    masked,
+)
 
 # A day. Sockets and locks refuse what is much longer, and then only when they are used.
 LONGEST_WAIT = 86_400
@@ -37,7 +45,11 @@ _TONES = re.compile(r"[0-9*#]+")
 _STATUS = re.compile(r"[A-Za-z0-9_-]+")
 
 _PHONE_FIELD = re.compile("tel(?:[1-9]|10)", re.IGNORECASE)
-_NO_DATUM = re.compile(r"nan|NaN|[+-]?(?:inf|Inf|[Ii]nfinity)|[+-]?[0-9]+(?:[.,][0-9]*)?[eE][+-]?[0-9]+")
+_NO_DATUM = re.compile(
+    r"nan|NaN|NaT|<NA>|[+-]?(?:inf|Inf|[Ii]nfinity)|[+-]?[0-9]+(?:[.,][0-9]*)?[eE][+-]?[0-9]+"
+    # The errors of spreadsheets, in English and Spanish: #N/A, #N/D, #REF!, #¡VALOR!, #¿NOMBRE?
+    r"|#N/[AD]|#[¡¿]?[A-Z0-9/]+[!?]"
+)
 # Beyond it a float has lost digits.
 _EXACT = 2**53
 
@@ -217,25 +229,25 @@ def identifier(value: str | int, name: str) -> str:
 def cell(value: Any, name: str) -> str:
     """Return what an upload sends as one field of a customer's record; empty for what is missing.
 
-    :param value: text, a whole number, a float that is no mistake, or None or NaN for what is missing
+    :param value: text, a whole number of any integral type, a float that is no mistake, or what is missing (None, NaN,
+        pandas' NA)
     :param name: the field's name; `tel1` to `tel10` hold numbers
-    :raises ValueError: what a spreadsheet made of a number (`nan`, `inf`, an exponent), a number that cannot be one, or
-        text that no request can carry; a number is masked
+    :raises ValueError: what a spreadsheet made of a value (`nan`, `inf`, an exponent, `#N/A`), a number that cannot be
+        one, or text that no request can carry; a number is masked
     """
-    if (
-        value is None
-        or (isinstance(value, float) and math.isnan(value))
-        or (isinstance(value, str) and not value.strip())
-    ):
+    if is_missing(value) or (isinstance(value, str) and not value.strip()):
         return ""
     if _PHONE_FIELD.fullmatch(name):
         return PhoneNumber.parse(value, name).digits
     if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
         # JSON and spreadsheets make 7.0 of a number.
         value = int(value)
+    elif isinstance(value, Integral) and not isinstance(value, bool):
+        # Such as numpy's.
+        value = int(value)
     text = str(value) if isinstance(value, float) else optional(value, name)
     if _NO_DATUM.fullmatch(text):
-        raise ValueError(f"{name} is what a spreadsheet made of a number (nan, inf, an exponent): read it as text")
+        raise ValueError(f"{name} is what a spreadsheet made of a value (nan, inf, an exponent, #N/A): read it as text")
     return text
 
 

@@ -12,6 +12,7 @@ from task_runner import Server, run_try
 
 from airflow_provider_wolkvox.__main__ import main
 from airflow_provider_wolkvox.api import WolkvoxClient, values
+from airflow_provider_wolkvox.api.arguments import cell
 from airflow_provider_wolkvox.operators.aux_call import AuxCallBatchOperator, AuxCallOperator
 from airflow_provider_wolkvox.operators.campaign import CampaignAddRecordsOperator
 from airflow_provider_wolkvox.phone import PhoneNumber
@@ -125,6 +126,16 @@ def test_an_upload_sends_it_or_nothing_at_all(simulator, wolkvox_connection, val
     assert value.digits is not None or value.says == real_values.MISSING
     [_, last] = simulator.campaign(CAMPAIGN).records
     assert last.fields["tel1"] == (value.digits or "")
+
+
+@pytest.mark.parametrize("value", real_values.FIELDS, ids=lambda value: value.name)
+def test_a_field_that_is_no_number_to_dial_is_sent_as_text_or_not_at_all(value):
+    if value.digits is not None:
+        assert cell(value.value, "opt1") == value.digits
+        return
+    with pytest.raises(ValueError, match="opt1") as refused:
+        cell(value.value, "opt1")
+    assert value.says in str(refused.value)
 
 
 @TEXT

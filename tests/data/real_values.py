@@ -193,3 +193,41 @@ DIAL_PREFIXES = [
     Value("a plus", "+57", says="digits"),
     Value("a word", "nueve", says="digits"),
 ]
+
+SPOILED = "read it as text"
+# A field of a customer's record that is no number to dial; `digits` is the text that is sent.
+FIELDS = [
+    Value("text", "Ana María", "Ana María"),
+    Value("blanks around it", " c0 ", "c0"),
+    Value("a leading zero", "0042", "0042"),
+    Value("an int", 42, "42"),
+    Value("a float of JSON", 42.0, "42"),
+    Value("a part of one", 7.5, "7.5"),
+    Value("None", None, ""),
+    Value("a float's NaN", float("nan"), ""),
+    Value("a Decimal's NaN", Decimal("NaN"), ""),
+    Value("nan as text", "nan", says=SPOILED),
+    Value("infinity", float("inf"), says=SPOILED),
+    Value("infinity as text", "-inf", says=SPOILED),
+    Value("an exponent", "3.00555E+09", says=SPOILED),
+    Value("an exponent in Spanish", "3,00555E+09", says=SPOILED),
+    Value("a float that has lost digits", 1e300, says=SPOILED),
+    Value("pandas' missing as text", "<NA>", says=SPOILED),
+    *(
+        Value(f"a spreadsheet's error {error}", error, says=SPOILED)
+        for error in ("#N/A", "#N/D", "#REF!", "#VALUE!", "#¡VALOR!", "#DIV/0!", "#NAME?", "#¿NOMBRE?")
+    ),
+    Value("a hash and words", "#12 B", "#12 B"),
+    Value("True", True, says="must be text"),
+    Value("bytes", b"c0", says="must be text"),
+    Value("a day", date(2026, 11, 27), says="must be text"),
+    Value("a list", ["c0"], says="must be text"),
+]
+if np is not None:
+    FIELDS += [
+        Value("numpy's int64", np.int64(42), "42"),
+        Value("numpy's float64", np.float64(42), "42"),
+        Value("numpy's bool", np.bool_(True), says="must be text"),
+        Value("pandas' missing", pd.NA, ""),
+        Value("pandas' missing instant", pd.NaT, ""),
+    ]
