@@ -103,7 +103,7 @@ class PhoneNumber:
         text = written(value, name)
         if len(text) > _LONGEST_TEXT:
             raise ValueError(f"{name} has {len(text)} characters; a number has {FEWEST_DIGITS} to {MOST_DIGITS} digits")
-        _reject_invisible(text, name)
+        reject_invisible(text, name)
         shown = masked(text)
         if _FLOAT.fullmatch(text):
             raise ValueError(_is_float(name, shown))
@@ -246,7 +246,7 @@ def digits_of(value: Any, name: str) -> str:
     if len(text) <= MOST_DIGITS and _DIGITS.fullmatch(text):
         return text
     if len(text) <= _LONGEST_TEXT:
-        _reject_invisible(text, name)
+        reject_invisible(text, name)
         if _FLOAT_ID.fullmatch(text):
             raise ValueError(_is_float(name, masked(text)))
     raise ValueError(f"{name} is not digits, 1 to {MOST_DIGITS} of them")
@@ -342,7 +342,13 @@ def _is_two_numbers(groups: list[str]) -> bool:
     return any(_WHOLE <= left <= total - _WHOLE for left in before)
 
 
-def _reject_invisible(text: str, name: str) -> None:
+def reject_invisible(text: str, name: str) -> None:
+    """Require a text without characters that nobody sees, except tabs and line breaks.
+
+    :param text: the text
+    :param name: what the message calls it
+    :raises ValueError: it holds one, which the message names by its code point; the text is masked
+    """
     for each in text:
         if unicodedata.category(each) in ("Cc", "Cf") and each not in "\t\r\n":
             raise ValueError(

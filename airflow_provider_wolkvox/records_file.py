@@ -149,3 +149,8 @@ def _require_names(path: str, line: int, names: Sequence[str]) -> None:
             raise ValueError(f"{where}: the header holds a character that nobody sees. Type the name again")
         if name and name in names[:place]:
             raise ValueError(f"{where}: the header names {shown(name)} twice")
+    if "customer_id" not in names:
+        found = ", ".join(map(shown, filter(None, names[:10])))
+        raise ValueError(
+            f"{path}, line {line}: the header has no column customer_id, which wolkvox requires; it has {found}"
+        )

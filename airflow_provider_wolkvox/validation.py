@@ -252,10 +252,11 @@ def rows(value: Any, name: str) -> None:
     :param name: the argument's name
     :raises ValueError: it is text, one mapping or nothing of the kind
     """
-    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+    # Going through a table of pandas gives the names of its columns.
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable) or hasattr(value, "columns"):
         raise ValueError(
-            f"{name} is {_kind(value)}, not a list of mappings: give it a task's output, or set "
-            "render_template_as_native_obj=True on the DAG"
+            f"{name} is {_kind(value)}, not a list of mappings: give it a task's output (of a table of pandas, "
+            "table.to_dict('records')), or set render_template_as_native_obj=True on the DAG"
         )
 
 

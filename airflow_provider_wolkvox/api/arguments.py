@@ -23,6 +23,7 @@ from airflow_provider_wolkvox.phone import (
     is_missing,
     mask_numbers,
     masked,
+    reject_invisible,
 )
 
 # A day. Sockets and locks refuse what is much longer, and then only when they are used.
@@ -248,6 +249,9 @@ def cell(value: Any, name: str) -> str:
     text = str(value) if isinstance(value, float) else optional(value, name)
     if _NO_DATUM.fullmatch(text):
         raise ValueError(f"{name} is what a spreadsheet made of a value (nan, inf, an exponent, #N/A): read it as text")
+    if name == "customer_id":
+        # It would be another customer's.
+        reject_invisible(text, name)
     return text
 
 

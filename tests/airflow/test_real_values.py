@@ -138,6 +138,23 @@ def test_a_field_that_is_no_number_to_dial_is_sent_as_text_or_not_at_all(value):
     assert value.says in str(refused.value)
 
 
+@pytest.mark.parametrize("mark", ["\u200e", "\x00", "\ufeff"])
+def test_a_customers_id_holds_no_character_that_nobody_sees(mark):
+    with pytest.raises(ValueError, match="a character that nobody sees"):
+        cell(f"c0{mark}1", "customer_id")
+
+
+@pytest.mark.skipif(real_values.pd is None, reason="pandas is pinned for the newest Airflow only")
+@pytest.mark.parametrize(
+    ("operator", "name"), [(AuxCallBatchOperator, "calls"), (CampaignAddRecordsOperator, "records")]
+)
+def test_a_table_of_pandas_is_rejected_with_what_to_give_instead(operator, name):
+    table = real_values.pd.DataFrame({"customer_id": ["c0"]})
+    campaign = {"campaign_id": CAMPAIGN} if name == "records" else {}
+    with DAG("uploads", schedule=None), pytest.raises(ValueError, match=r"table.to_dict\('records'\)"):
+        operator(task_id="task", **campaign, **{name: table})
+
+
 @TEXT
 def test_a_report_that_shows_it_never_leads_to_another_number(value):
     try:

@@ -77,6 +77,8 @@ def test_whatever_a_spreadsheet_makes_of_a_table_the_same_records_are_read(tmp_p
         ("r.csv", b"PK\x03\x04\x14", "line 1, column 1: the header holds a character that nobody sees"),
         ("r.csv", 'customer_id;name\nc0;"Ana\nc1;Luis\n', "line 3: not CSV"),
         ("r.jsonl", '{"customer_id": "c0", "tel1": "1", "tel1": "2"}', "line 1: not a JSON object"),
+        ("r.csv", '"customer_id;tel1"\n"c0;1"\n', "line 1: the header has no column customer_id"),
+        ("r.csv", "Customer_ID;tel1\n", "which wolkvox requires; it has 'Customer_ID', 'tel1'"),
         ("r.csv", "", "line 1: there is no header"),
         ("r.csv", "\n\n", "line 1: there is no header"),
         ("r.csv", "customer_id\nc0\nJos\xe9\n".encode("cp1252"), "line 3: the file is not in UTF-8"),
