@@ -28,6 +28,7 @@ from airflow_provider_wolkvox.ledger.entry import (
     Settlement,
 )
 from airflow_provider_wolkvox.not_done import NotDone, Then
+from airflow_provider_wolkvox.operators.once import raise_for
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -85,7 +86,8 @@ class Memory(Protocol):
     def hold_token(self) -> None:
         """Have the token for the length of a request.
 
-        :raises Stop: another process uses it
+        :raises AirflowRescheduleException: another process uses it; the task gives its slot back and comes again
+        :raises Stop: nobody knows whether another process uses it
         """
 
     def keep_accepted(self, outcomes: Mapping[Call, Outcome]) -> None:
@@ -396,7 +398,8 @@ class SqlMemory:
         try:
             return lease_of(self._ledger, self._token, self._seconds, self._task.words)
         except NotDone as held:
-            raise Stop(held.reason, final=False) from None
+            # The batch goes on where it was once the token is free, however often that takes.
+            raise_for(held)
 
     def _tell(self, tell: Callable[[], Any]) -> None:
         try:
