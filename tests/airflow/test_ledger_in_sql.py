@@ -584,12 +584,11 @@ def test_what_is_not_in_doubt_needs_no_person(ledger, simulator, wolkvox_connect
     assert "There is no task instance" in command("settle", "--not-made", task_id="unknown")
 
 
-def test_a_task_of_which_this_airflow_knows_nothing_may_still_be_calling(
-    ledger, simulator, wolkvox_connection, command, monkeypatch
-):
-    in_doubt(simulator)
+def test_a_task_of_which_this_airflow_knows_nothing_may_still_be_calling(ledger, command, monkeypatch):
+    origin = Origin(namespace="another deployment", dag_id=DAG_ID, run_id=RUN_ID, task_id="elsewhere", try_number=1)
+    ledger.claim(Intent(key=("one",), action="aux_call", origin=origin, customer=PHONE, phone="***0101"))
     monkeypatch.setattr(calls, "_MAY_STILL_CALL", timedelta(minutes=10))
-    assert "may be calling at this moment" in command("settle", "--not-made")
+    assert "may be calling at this moment" in command("settle", "--not-made", task_id="elsewhere")
     assert states(ledger) == [CallState.INTENT]
 
 
