@@ -9,7 +9,7 @@ DOCS_VENV := .venv-docs
 DOCS_READY := $(DOCS_VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help test fuzz test-clocks ledger-machine demo chaos cluster screenshots matrix matrix-corners constraints lint bench docs clean
+.PHONY: help test fuzz test-clocks histories demo chaos cluster screenshots matrix matrix-corners constraints lint bench docs clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -28,9 +28,9 @@ endif
 test-clocks: $(READY)  ## Run the fast tests under shifted clocks (CLOCKS=leap-day, ARGS="-k name")
 	$(BIN)/python dev/clocks.py --pytest='$(ARGS)' $(CLOCKS)
 
-EXAMPLES ?= 2000
-ledger-machine: $(READY)  ## Search longer for faults and kills that ring a phone twice (EXAMPLES=2000)
-	WOLKVOX_MACHINE_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest --timeout 0 tests/airflow/test_ledger_machine.py
+histories: N = 10000
+histories: $(READY)  ## Play N=10000 random histories of calls, count rings (SEED=... repeats them; DATABASE=postgresql)
+	$(BIN)/python dev/histories.py --number $(N) $(if $(SEED),--seed $(SEED)) $(if $(DATABASE),--database $(DATABASE))
 
 demo: $(DEMO_READY)  ## Ring four simulated customers through a real Airflow; KEEP=1 leaves its UI running
 	$(BIN)/python dev/demo.py $(if $(KEEP),--keep)
@@ -39,7 +39,7 @@ VALUES ?= 2000
 fuzz: $(READY)  ## Give every argument whatever there is (VALUES=2000 for each operator and method)
 	WOLKVOX_FUZZ_EXAMPLES=$(VALUES) $(BIN)/python -m pytest -q --timeout 0 tests/test_fuzz_arguments.py tests/test_fuzz_client.py
 
-N ?= 50
+chaos: N = 50
 chaos: $(READY)  ## Disturb N random runs on a real scheduler and count rings (N=50; SEED=... repeats one)
 	$(BIN)/python dev/chaos.py --rounds $(N) $(if $(SEED),--seed $(SEED))
 

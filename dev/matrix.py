@@ -261,7 +261,7 @@ def _tested(pair: Pair, kinds: Sequence[str], *, skip_missing: bool, extra: Sequ
 
 
 # The longest test looks for a history that rings twice; `make test` looks as long as it should.
-FEWER_EXAMPLES = {"WOLKVOX_MACHINE_EXAMPLES": "50"}
+FEWER_EXAMPLES = {"WOLKVOX_HISTORIES": "30"}
 
 # Each process of xdist imports tests/conftest.py, and so has an Airflow home and a database of its own. A file's
 # tests stay together, for the sake of what they share.

@@ -21,7 +21,7 @@ from airflow.providers.common.compat.sdk import DAG, Asset
 from airflow.secrets.environment_variables import EnvironmentVariablesBackend
 from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
-from tries import DAG_ID, RUN_ID, Run, ServerState
+from tries import DAG_ID, Run, ServerState
 
 NO_MESSAGES = "about what a task asks of the API server; before 3.0 it has the database at hand"
 
@@ -106,7 +106,7 @@ def run_try(
         session.add(
             DagRun(
                 dag_id=task.dag_id,
-                run_id=RUN_ID,
+                run_id=server.run_id,
                 execution_date=due,
                 data_interval=(due, due),
                 run_type="manual",
@@ -115,7 +115,7 @@ def run_try(
                 conf={},
             )
         )
-    ti = TaskInstance(task, run_id=RUN_ID, state=TaskInstanceState.RUNNING)
+    ti = TaskInstance(task, run_id=server.run_id, state=TaskInstanceState.RUNNING)
     ti.try_number = try_number
     ti.max_tries = retries if max_tries is None else max_tries
     ti.start_date = datetime.now(UTC)
@@ -124,16 +124,16 @@ def run_try(
     with create_session() as session:
         session.merge(ti)
         for task_id, returned in ((each, server.upstream[each]) for each in server.upstream if dag.has_task(each)):
-            gave = TaskInstance(dag.get_task(task_id), run_id=RUN_ID, state=TaskInstanceState.SUCCESS)
+            gave = TaskInstance(dag.get_task(task_id), run_id=server.run_id, state=TaskInstanceState.SUCCESS)
             session.add(gave)
             session.flush()
             if isinstance(returned, (list, dict)):
                 session.add(TaskMap.from_task_instance_xcom(gave, returned))
-            XCom.set(key="return_value", value=returned, task_id=task_id, dag_id=dag.dag_id, run_id=RUN_ID)
+            XCom.set(key="return_value", value=returned, task_id=task_id, dag_id=dag.dag_id, run_id=server.run_id)
         session.flush()
         if first := server.first_rescheduled:
             session.add(
-                TaskReschedule(task.task_id, task.dag_id, RUN_ID, try_number, first, first, first, ti.map_index)
+                TaskReschedule(task.task_id, task.dag_id, server.run_id, try_number, first, first, first, ti.map_index)
             )
     error: BaseException | None = None
     with (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from unittest import mock
 from uuid import uuid4
@@ -27,7 +27,7 @@ class Interruption:
 
     A step is a message to Airflow's server or a stage of the exchange with wolkvox; a try with no
     interruption tells which steps there are. From step `store_fails_from` on, the task state store
-    answers nothing.
+    answers nothing. `others` are kinds of a test's own.
     """
 
     kind: str
@@ -39,6 +39,7 @@ class Interruption:
     process_ended: bool = False
     names: list[str] | None = None
     store_fails_from: int | None = None
+    others: Mapping[str, Callable[[], None]] = field(default_factory=dict)
 
     def passes(self, name: str, when: str) -> None:
         """Note that a step begins or ends, and strike if it is the one."""
@@ -76,6 +77,8 @@ class Interruption:
                 self.server.task_state = "success"
             case "nothing":
                 pass
+            case _:
+                self.others[self.kind]()
 
     def _end_process(self) -> NoReturn:
         self.process_ended = True

@@ -22,7 +22,7 @@ from airflow.sdk.api.datamodels._generated import DagRun, DagRunState, DagRunTyp
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time import comms, task_runner
 from pydantic import BaseModel
-from tries import DAG_ID, RUN_ID, Run, ServerState
+from tries import DAG_ID, Run, ServerState
 
 try:
     from airflow.sdk.log import _secrets_masker
@@ -93,7 +93,7 @@ class Server(ServerState):
             case comms.GetTaskRescheduleStartDate():
                 return comms.TaskRescheduleStartDate(start_date=self.first_rescheduled)
             case comms.GetTaskStates():
-                return comms.TaskStatesResult(task_states={RUN_ID: {"task": self.task_state}})
+                return comms.TaskStatesResult(task_states={self.run_id: {"task": self.task_state}})
             case comms.GetVariable():
                 if msg.key not in self.variables:
                     return comms.ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND, detail={})
@@ -168,7 +168,7 @@ def run_try(
             id=server.ti_id,
             task_id=task.task_id,
             dag_id=DAG_ID,
-            run_id=RUN_ID,
+            run_id=server.run_id,
             try_number=try_number,
             dag_version_id=uuid4(),
         ).model_dump(exclude_unset=True),
@@ -180,7 +180,7 @@ def run_try(
             dag_run=_known(
                 DagRun,
                 dag_id=DAG_ID,
-                run_id=RUN_ID,
+                run_id=server.run_id,
                 logical_date=due,
                 data_interval_start=due,
                 data_interval_end=due,

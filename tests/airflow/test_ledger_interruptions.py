@@ -24,7 +24,7 @@ KINDS = ("kill", "execution timeout", "SIGTERM", "clear", "mark failed", "mark s
 
 
 def call(dag, **arguments):
-    return AuxCallOperator(task_id="task", agent_id="10001", customer_phone=PHONE, **arguments)
+    return AuxCallOperator(**{"task_id": "task", "agent_id": "10001", "customer_phone": PHONE, **arguments})
 
 
 @contextmanager

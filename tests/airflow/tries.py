@@ -38,6 +38,7 @@ class ServerState:
     :param on_message: called before and after each message
     """
 
+    run_id: str = RUN_ID
     task_state: str | None = "running"
     ti_id: Any = field(default_factory=uuid4)
     xcoms: dict[str, Any] = field(default_factory=dict)
