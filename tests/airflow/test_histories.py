@@ -262,8 +262,8 @@ class Histories(RuleBasedStateMachine):
                     self._call_of(task).lose(None, self._now())
                 if self.done_first is DONE_IN_SQL or (self.wipes and not self.in_sql):
                     task.server._store = {}
-            case "set up a ledger":
-                # What a task's own store knows is taken over when that task runs again, and by no other one.
+            case "set up a ledger" if not self._call_of(task).lost_at:
+                # What the task's store knows is taken over; what it knows no more, docs/ledger.md says not to clear.
                 self.in_sql, self.done_first = True, DONE_IN_ANY_CASE
             case "mark failed" | "mark success":
                 task.server.task_state = what.removeprefix("mark ")
