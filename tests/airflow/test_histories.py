@@ -29,12 +29,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from interruptions import Interruption
 from ledger_database import LedgerDatabase
 from sqlalchemy.exc import OperationalError
-from task_runner import DAG_ID, Run, Server
+from task_runner import Run, Server
 from test_ledger_interruptions import PHONE, attempt, call, connection
 
 from airflow_provider_wolkvox import at_most_once
 from airflow_provider_wolkvox.calling import Cap
-from airflow_provider_wolkvox.ledger.entry import CallState, Entry, Intent, Origin
+from airflow_provider_wolkvox.ledger.entry import CallState, Entry
 from airflow_provider_wolkvox.ledger.sql import LEAST_AGE_OF_PURGED
 from airflow_provider_wolkvox.phone import PhoneNumber
 from airflow_provider_wolkvox.simulator import Simulator
@@ -91,9 +91,7 @@ ONE_A_DAY = Cap(calls=1, within=timedelta(hours=24))
 STEPS = st.integers(1, 60)
 MOMENTS = st.sampled_from(("before", "after"))
 OTHER_PHONE = "3005550102"
-CUSTOMERS = {phone: PhoneNumber.parse(phone).key("") for phone in (PHONE, OTHER_PHONE)}
-
-# Namespace, run and customer, without the first two where the author has given a key.
+# Customer, namespace and run; the customer alone where the author has given a key.
 Key = tuple[str, ...]
 
 
@@ -101,7 +99,7 @@ class Tally:
     """What the histories came to, up to the first one that must not be."""
 
     def __init__(self) -> None:
-        names = ("histories", "tries", "rings", "double rings", "over the cap", "silent losses")
+        names = ("histories", "tries", "rings", "double rings", "late rings", "over the cap", "silent losses")
         self.counts = Counter(dict.fromkeys(names, 0))
         self._is_closed = False
 
@@ -180,7 +178,7 @@ class Histories(RuleBasedStateMachine):
         self.done_first = DONE_IN_SQL if in_sql else DONE_WITHOUT_LEDGER
         self.interruptions = INTERRUPTIONS_IN_SQL if in_sql else INTERRUPTIONS
         self.wipes = wipes
-        self.key = "the cut call" if keyed and in_sql else None
+        self.has_key = keyed and in_sql
         self.cap = ONE_A_DAY if capped and in_sql else None
         self.passed = timedelta(0)
         self.call_before = self._now() + timedelta(hours=2) if has_deadline else None
@@ -292,11 +290,15 @@ class Histories(RuleBasedStateMachine):
                 for each in self.calls.values():
                     each.lose(self.backed_up_at, self._now())
             case "purge":
+                purged = [
+                    each
+                    for key, each in self.calls.items()
+                    if self._state(key) is not CallState.INTENT
+                    and all(at < self._now() - LEAST_AGE_OF_PURGED for at in each.remembered)
+                ]
                 self.database.ledger.purge(LEAST_AGE_OF_PURGED)
-                for key, each in self.calls.items():
-                    is_old = all(at < self._now() - LEAST_AGE_OF_PURGED for at in each.remembered)
-                    if is_old and self._state(key) is None:
-                        each.lose(None, self._now() - MAX_AGE)
+                for each in purged:
+                    each.lose(None, self._now() - MAX_AGE)
             case "settle what is in doubt":
                 self._settle()
         return task
@@ -304,11 +306,11 @@ class Histories(RuleBasedStateMachine):
     def _settle(self) -> None:
         """Have a person record what wolkvox's reports show, which is the truth."""
         for key, each in self.calls.items():
-            entry = self._known(key)
-            if entry and entry.state is CallState.INTENT:
-                state = CallState.ACCEPTED if each.remembered else CallState.NOT_SENT
-                conn_id = self.sim.calls[-1].conn_id if each.remembered else ""
-                self.database.ledger.settle_by_person(entry.intent_key, state, "a person", "looked", conn_id)
+            for entry in self._known(key):
+                if entry.state is CallState.INTENT:
+                    state = CallState.ACCEPTED if each.remembered else CallState.NOT_SENT
+                    conn_id = self.sim.calls[-1].conn_id if each.remembered else ""
+                    self.database.ledger.settle_by_person(entry.intent_key, state, "a person", "looked", conn_id)
 
     def _back_up(self) -> None:
         self.backup, self.backed_up_at, self.passed_at_backup = self.database.backup(), self._now(), self.passed
@@ -418,7 +420,7 @@ class Histories(RuleBasedStateMachine):
             "task_id": task.task_id,
             "customer_phone": task.phone,
             "call_before": call_before,
-            "idempotency_key": self.key and self._key(task)[1],
+            "idempotency_key": f"the cut call of {task.phone}" if self.has_key else None,
             "cap": self.cap,
         }
         return lambda dag: call(dag, **arguments)
@@ -436,8 +438,9 @@ class Histories(RuleBasedStateMachine):
         is_first = not ringing.remembered and (ringing.lost_at is None or task.due >= ringing.lost_at)
         if rings > 1 or not is_first:
             self.tally.found("double rings", f"{rings} more, {ringing}, the run was due at {task.due}")
-        customer = CUSTOMERS[task.phone]
-        known = [at for key, each in self.calls.items() if customer in key[-1] + key[1] for at in each.remembered]
+        if now > task.due + MAX_AGE or (self.call_before and now > self.call_before):
+            self.tally.found("late rings", f"{now}, the run was due at {task.due}")
+        known = [at for key, each in self.calls.items() if key[0] == task.phone for at in each.remembered]
         if self.cap and any(at > now - self.cap.within for at in known):
             self.tally.found("over the cap", f"{now}, after {known}")
         ringing.remembered.append(now)
@@ -454,29 +457,23 @@ class Histories(RuleBasedStateMachine):
         return self.calls.setdefault(self._key(task), IntendedCall())
 
     def _key(self, task: Task) -> Key:
-        """Return what identifies an intended call; docs/ledger.md tells it."""
-        customer = CUSTOMERS[task.phone]
-        if self.key:
-            return ("author", f"{self.key} of {customer}", "")
-        return ("run", task.namespace, DAG_ID, task.server.run_id, "aux_call", customer)
+        """Return what tells intended calls apart, as docs/ledger.md does."""
+        return (task.phone,) if self.has_key else (task.phone, task.namespace, task.server.run_id)
 
     def _state(self, key: Key) -> CallState | None:
         """Return the state that is recorded of an intended call."""
-        known = self._known(key) if self.in_sql else None
+        known = self._known(key) if self.in_sql else []
         if known or self.done_first is DONE_IN_SQL:
-            return known and known.state
+            return next((entry.state for entry in known if entry.state.may_have_rung), None)
         [task] = self.tasks
         kept = task.server.store.get("wolkvox_call")
         return kept and CallState(kept["state"])
 
-    def _known(self, key: Key) -> Entry | None:
-        """Return what the ledger in SQL knows of an intended call."""
-        [customer] = [each for each in CUSTOMERS.values() if any(each in part for part in key)]
-        arguments = ("10001", "") if self.key else ()
-        asked = Intent(key=key, action="aux_call", origin=Origin(), customer=customer, arguments=arguments)
-        [found] = self.database.ledger.known([asked])
-        assert found is None or isinstance(found, Entry), found
-        return found
+    def _known(self, key: Key) -> list[Entry]:
+        """Return what the ledger in SQL knows of an intended call: one entry, if all is well."""
+        phone, *where = key
+        found = self.database.ledger.find(customer=PhoneNumber.parse(phone).key(""), limit=100)
+        return [entry for entry in found if not where or [entry.origin.namespace, entry.origin.run_id] == where]
 
 
 @pytest.fixture
