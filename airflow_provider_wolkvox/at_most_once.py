@@ -215,10 +215,8 @@ class AtMostOnce:
             return made_before
         try:
             return self._make(intent, send)
-        except _MadeMeanwhile as found:
-            return self._return_again(found.entry)
-        except _InDoubtNow as found:
-            return self._resolve(found.entry, intent)
+        except _KnownMeanwhile as found:
+            return self._not_again(found.entry, intent)
         except NotDone as ended:
             if ended.code:
                 self._record_why_not(intent, ended)
@@ -235,19 +233,17 @@ class AtMostOnce:
         if known is None:
             if why_incomplete and not self._allow_second_try:
                 raise NotDone(self._may_have_been_made(intent, why_incomplete))
-        elif known.state is CallState.ACCEPTED:
-            return self._return_again(known)
-        elif known.state is CallState.INTENT:
-            return self._resolve(known, intent)
+        elif known.state.may_have_rung:
+            return self._not_again(known, intent)
         return None
 
     def _make(self, intent: Intent, send: Send) -> Entry:
         from airflow_provider_wolkvox.api import ApiUnavailable, NotSent, OutcomeUnknown, Refused, TokenBusy
 
-        def last_look() -> None:
+        def pre_send_check() -> None:
             lost = self._checks.superseded()
             if lost:
-                raise NotDone(f"{lost}. This {self._words.request} was not sent, and {self._words.nothing}.")
+                raise NotDone(self._words.superseded(lost))
             self._checks.require_allowed()
             self._claim(intent)
 
@@ -258,7 +254,7 @@ class AtMostOnce:
         try:
             self._checks.require_allowed()
             with self._leased():
-                answer = send(before_sending=last_look, before_resending=record)
+                answer = send(before_sending=pre_send_check, before_resending=record)
         except (NotSent, TokenBusy, ApiUnavailable) as failure:
             record(failure)
             # Without a memory the next try could only refuse, and would hide the reason.
@@ -267,15 +263,15 @@ class AtMostOnce:
         except Refused as failure:
             record(failure)
             raise NotDone(str(failure)) from None
-        except (NotDone, _MadeMeanwhile, _InDoubtNow):
+        except OutcomeUnknown as failure:
+            return self._resolve(self._leave_in_doubt(intent, failure.why), intent)
+        except (NotDone, _KnownMeanwhile):
             raise
         except Exception as failure:
-            if self._open and isinstance(failure, OutcomeUnknown):
-                return self._resolve(self._leave_in_doubt(self._open, failure.why), intent)
             # Such as a number that cannot be right, hours without a time zone, a connection that Airflow does not
             # have, a store that is down. Once an intent stands, what an exception of any other kind proves is nothing.
             if self._open:
-                self._leave_in_doubt(self._open, type(failure).__name__)
+                self._leave_in_doubt(intent, type(failure).__name__)
                 raise
             final = isinstance(failure, (ValueError, ImportError))
             reason = str(failure) if final else type(failure).__name__
@@ -296,10 +292,7 @@ class AtMostOnce:
 
     @contextmanager
     def _leased(self) -> Iterator[None]:
-        """Hold the token's lease, where the ledger has one, so that deployments that share a token take turns."""
-        if not self._ledger.leases_tokens:
-            yield
-            return
+        """Hold the token's lease, so that deployments that share a token take turns."""
         token, self._ttl = self._checks.token()
         with self._asking_the_ledger():
             self._lease = lease_of(self._ledger, token, self._ttl, self._words)
@@ -324,10 +317,8 @@ class AtMostOnce:
             case Claimed():
                 self._lease = claimed.lease or self._lease
                 self.entry = self._open = Entry.of(intent, claimed, CallState.INTENT, datetime.now(UTC))
-            case AlreadyAccepted(entry):
-                raise _MadeMeanwhile(entry)
-            case InDoubt(entry):
-                raise _InDoubtNow(entry)
+            case AlreadyAccepted(entry) | InDoubt(entry):
+                raise _KnownMeanwhile(entry)
             case DifferentArguments():
                 raise NotDone(self._about_another(claimed))
             case OverCap(cap, next_allowed):
@@ -379,8 +370,9 @@ class AtMostOnce:
             self._log.warning(SETTLED_OTHERWISE, entry.intent_key, entry.attempt_id)
         return entry
 
-    def _leave_in_doubt(self, attempt: Entry, reason: str) -> Entry:
-        """Record why nobody saw the answer; the intent stands, and no later try sends the request on its own."""
+    def _leave_in_doubt(self, intent: Intent, reason: str) -> Entry:
+        """Record why no response was received; the intent stands, and no later try sends the request on its own."""
+        attempt = self._open or Entry.of(intent, Claimed("", "", intent.origin), CallState.INTENT, datetime.now(UTC))
         self._open = None
         self.entry = replace(attempt, reason_code="unknown", reason=reason)
         self._tell_the_ledger(lambda: self._ledger.mark_unknown(_attempt_of(attempt), reason))
@@ -417,7 +409,10 @@ class AtMostOnce:
 
     # What is in doubt, and what was done before
 
-    def _return_again(self, entry: Entry) -> Entry:
+    def _not_again(self, entry: Entry, intent: Intent) -> Entry:
+        """Return what is known of a request that was made, or may have been."""
+        if entry.state is CallState.INTENT:
+            return self._resolve(entry, intent)
         self.entry, self.found_made = entry, True
         self._log.info(
             "This %s was already made: %s. It is not made again; what it gave is returned. %s.",
@@ -432,7 +427,7 @@ class AtMostOnce:
         self.entry = entry
         until = entry.at + _UNDER_WAY
         is_anothers = replace(entry.origin, try_number=0) != replace(intent.origin, try_number=0)
-        if self._ledger.leases_tokens and is_anothers and not entry.reason_code and datetime.now(UTC) < until:
+        if is_anothers and not entry.reason_code and datetime.now(UTC) < until:
             raise NotDone(
                 f"Another task may be making this {self._words.request} at this moment: {entry}. This one looks again "
                 f"once it must have ended. {sentence(self._words.nothing)}",
@@ -478,16 +473,8 @@ def _attempt_of(entry: Entry) -> Claimed:
     return Claimed(entry.intent_key, entry.attempt_id, entry.origin)
 
 
-class _MadeMeanwhile(Exception):
-    """Another process made the request between the first look into the ledger and the last."""
-
-    def __init__(self, entry: Entry) -> None:
-        super().__init__()
-        self.entry = entry
-
-
-class _InDoubtNow(Exception):
-    """Another process is making the request at this moment, or did not get to its end."""
+class _KnownMeanwhile(Exception):
+    """Another process made the request since the first look into the ledger, or is making it."""
 
     def __init__(self, entry: Entry) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_wolkvox.at_most_once import lease_of, take_over
 from airflow_provider_wolkvox.batch import Call, Made, Outcome, PutOff, Stop
+from airflow_provider_wolkvox.hooks.wolkvox import TOKEN_IN_USE_AFTER
 from airflow_provider_wolkvox.ledger import BatchLedger, CallState, may_have_forgotten
 from airflow_provider_wolkvox.ledger.base import LedgerError
 from airflow_provider_wolkvox.ledger.entry import (
@@ -27,7 +28,7 @@ from airflow_provider_wolkvox.ledger.entry import (
     OverCap,
     Settlement,
 )
-from airflow_provider_wolkvox.not_done import NotDone, Then
+from airflow_provider_wolkvox.not_done import NotDone
 from airflow_provider_wolkvox.operators.once import raise_for
 
 if TYPE_CHECKING:
@@ -123,8 +124,15 @@ class StoreMemory:
         self._intended: set[Call] = set()
 
     def known(self, calls: Sequence[Call]) -> dict[Call, Outcome]:
-        """Return what earlier runs of the task have done; see `Memory.known`."""
+        """Return what earlier runs of the task have done; see `Memory.known`.
+
+        :raises AirflowFailException: the author gave a cap, which nobody can count here
+        """
         task, ti = self._task, self._context["ti"]
+        try:
+            task.caps(counted=False)
+        except NotDone as uncounted:
+            raise_for(uncounted)
         entries = self.ledger.read()
         if not self.ledger.begun:
             why = may_have_forgotten(self._context, task.retries or 0, remembers=self.remembers)
@@ -236,6 +244,7 @@ class SqlMemory:
         self._entries: dict[Call, Entry] = {}
         self._claimed: dict[Call, Claimed] = {}
         self._why_not: dict[Call, Outcome | PutOff] = {}
+        self._first: dict[tuple[str, ...], Call] = {}
         self._token, self._seconds = task.hook.token_use()
         self._lease: Lease | None = None
 
@@ -298,8 +307,7 @@ class SqlMemory:
         """Take the token's lease, or make it last long enough; see `Memory.hold_token`."""
         try:
             lease = self._lease
-            # A request takes at most the lease's length without the vendor's minute.
-            if lease is not None and not lease.holds(time.monotonic() + self._seconds - 60.0):
+            if lease is not None and not lease.holds(time.monotonic() + self._seconds - TOKEN_IN_USE_AFTER):
                 lease = self._ledger.renew_lease(lease, self._seconds)
             self._lease = lease or self._taken()
         except LedgerError as failure:
@@ -312,7 +320,8 @@ class SqlMemory:
     def skip(self, outcomes: Mapping[Call, Outcome]) -> None:
         """Record why calls were not made; see `Memory.skip`."""
         for call, outcome in outcomes.items():
-            if self._customer(call):
+            # Of several calls under one key, what stands there is the first one's.
+            if self._customer(call) and self._first[self._intent(call).key] == call:
                 self._tell(partial(self._ledger.skip, self._intent(call), "batch", outcome.reason))
 
     def close(self) -> None:
@@ -352,12 +361,9 @@ class SqlMemory:
             case DifferentArguments(entry):
                 self._why_not[call] = Outcome(Made.SKIPPED, datetime.now(UTC), reason=f"{_OF_ANOTHER}: {entry}")
             case OverCap(cap, next_allowed):
-                put_off = self._task.put_off(self._context, "cap", f"the customer gets at most {cap}", next_allowed)
-                self._ledger.skip(intent, put_off.code, put_off.reason, put_off.until)
-                if put_off.then is Then.FAIL and self._task.outside_hours == "fail":
-                    raise Stop(f"customer {call.shown}: {put_off.reason}", final=True)
-                waits = put_off.then is Then.WAIT
-                self._why_not[call] = PutOff(put_off.reason, put_off.until if waits else None)
+                why = f"the customer gets at most {cap}"
+                self._ledger.skip(intent, "cap", why, next_allowed)
+                self._why_not[call] = self._task.put_off_call(self._context, call, why, next_allowed)
             case DueBeforeRestore(restored_at):
                 raise Stop(
                     f"the ledger was restored from a backup at {restored_at:%Y-%m-%d %H:%M:%S} UTC, and this run was "
@@ -371,8 +377,8 @@ class SqlMemory:
         """Return how a claimed call is settled; None where there is nothing to settle."""
         claimed = self._claimed.get(call)
         entry = self._entries.get(call)
-        if claimed is None and entry is not None and entry.state is CallState.INTENT:
-            # Found in the reports, of an earlier run.
+        if claimed is None and entry is not None and outcome.made is Made.ACCEPTED:
+            # Found in the reports, perhaps of another run; all else, that one records itself.
             claimed = Claimed(entry.intent_key, entry.attempt_id, entry.origin)
         if claimed is None:
             return None
@@ -412,14 +418,14 @@ class SqlMemory:
 
     def _intent(self, call: Call) -> Intent:
         if call not in self._intents:
-            customer = self._customer(call)
+            customer, of_task = self._customer(call), self._task.idempotency_key
             self._intents[call] = self._task.intent(
                 self._context,
                 self._task.api,
                 customer=customer,
                 phone=call.shown,
                 agent_id=call.agent_id,
-                part=customer,
-                idempotency_key=call.idempotency_key,
+                idempotency_key=call.idempotency_key or ("" if of_task is None else f"{of_task}/{customer}"),
             )
+            self._first.setdefault(self._intents[call].key, call)
         return self._intents[call]

@@ -69,6 +69,13 @@ class Words(NamedTuple):
     look: str
     again: str
 
+    def superseded(self, lost: str) -> str:
+        """Return the words for a request that was not sent because its process is not the task's any more.
+
+        :param lost: how that is known, without a full stop
+        """
+        return f"{lost}. This {self.request} was not sent, and {self.nothing}."
+
     def not_made(self, why: str) -> str:
         """Return the words for a request that was not made.
 

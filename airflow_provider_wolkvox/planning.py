@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wolkvox.calling.callbacks import Attempt, choose
-from airflow_provider_wolkvox.ledger.entry import Entry, Intent
+from airflow_provider_wolkvox.ledger.entry import Entry, Intent, authors_key
 
 if TYPE_CHECKING:
     from airflow_provider_wolkvox.api import ConnectedCall, Dial, ReportedCall, UnconnectedCall, WolkvoxClient
@@ -132,15 +132,9 @@ class KnownCallbacks:
         :param attempts: the campaign's calls
         :raises LedgerError: the ledger does not answer
         """
+        # Whichever agent, number or kind of call stands there: it was called back.
         intents = [
-            Intent(
-                key=("author", self.key(attempt), ""),
-                action="aux_call",
-                origin=self.origin,
-                customer=self.hook.customer_key(attempt.phone),
-                arguments=(attempt.agent_id.strip(), ""),
-            )
-            for attempt in attempts
+            Intent(key=authors_key(self.key(attempt)), action="aux_call", origin=self.origin) for attempt in attempts
         ]
         found = zip(attempts, self.ledger.known(intents), strict=True)
         return [attempt for attempt, known in found if known and _entry_of(known).state.may_have_rung]

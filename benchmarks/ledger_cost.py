@@ -73,14 +73,11 @@ def {DAG_ID}():
 
             timed("known", lambda: ledger.known([intent]))
             timed("fence", lambda: state_of(context["ti"]))
-            lease = None
-            if ledger.leases_tokens:
-                lease = timed("take_lease", lambda: ledger.take_lease("token", "bench", 120.0))
+            lease = timed("take_lease", lambda: ledger.take_lease("token", "bench", 120.0))
             claimed = timed("claim", lambda: ledger.claim(intent, lease=lease, ttl=120.0))
             settlement = Settlement(claimed=claimed, state=CallState.ACCEPTED, conn_id="10001.0101.1760000000.10001")
             timed("settle", lambda: ledger.settle(settlement))
-            if lease:
-                timed("give_back", lambda: ledger.give_back(lease))
+            timed("give_back", lambda: ledger.give_back(lease))
             return spent
 
         # The first one opens connections and imports what it needs, as each task's first one does.

@@ -8,12 +8,13 @@ import itertools
 import json
 import os
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow.cli.cli_config import ARG_OUTPUT, ActionCommand
 
@@ -108,7 +109,7 @@ def _who() -> str:
         return f"user {os.getuid()}"
 
 
-class _Kept(Protocol):
+class _Kept(ABC):
     """What the ledger holds of one task instance."""
 
     entries: Mapping[str, Any]
@@ -116,15 +117,18 @@ class _Kept(Protocol):
 
     def in_doubt(self) -> list[str]:
         """Return the keys of what has an unknown outcome, or cannot be read."""
+        return [key for key, entry in self.entries.items() if entry is None or entry.state.value == "intent"]
 
+    @abstractmethod
     def release(self, keys: Sequence[str]) -> None:
         """Let requests be made once more."""
 
+    @abstractmethod
     def settle(self, key: str, state: CallState, conn_id: str) -> str:
         """Record what became of a request in doubt, and return what is known of it then."""
 
 
-class _InSql:
+class _InSql(_Kept):
     """What the ledger in SQL holds of one task instance."""
 
     def __init__(self, ledger: SqlLedger, args: argparse.Namespace) -> None:
@@ -132,10 +136,7 @@ class _InSql:
             dag_id=args.dag_id, run_id=args.run_id, task_id=args.task_id, map_index=args.map_index, limit=_MOST
         )
         self._ledger = ledger
-        self.entries: Mapping[str, Any] = {entry.intent_key: entry for entry in found}
-
-    def in_doubt(self) -> list[str]:
-        return [key for key, entry in self.entries.items() if entry.state.value == "intent"]
+        self.entries = {entry.intent_key: entry for entry in found}
 
     def release(self, keys: Sequence[str]) -> None:
         for key in keys:
@@ -146,7 +147,7 @@ class _InSql:
         return f"{state.value} ({_by_hand(state)}), before: {self.entries[key]}"
 
 
-class _InStore:
+class _InStore(_Kept):
     """What Airflow's task state store holds of one task instance.
 
     :raises ValueError: it cannot be read
@@ -159,10 +160,7 @@ class _InStore:
         self._try_number = try_number
         self._batch = BatchLedger(store, try_number)
         self._customers = self._batch.read()
-        self.entries: Mapping[str, Any] = self._customers or _entries(store)
-
-    def in_doubt(self) -> list[str]:
-        return [key for key, entry in self.entries.items() if entry is None or entry.state.value == "intent"]
+        self.entries = self._customers or _entries(store)
 
     def release(self, keys: Sequence[str]) -> None:
         from airflow_provider_wolkvox.ledger.entry import CallState
@@ -176,11 +174,8 @@ class _InStore:
         self._write(released)
 
     def settle(self, key: str, state: CallState, conn_id: str) -> str:
-        before = self.entries[key]
-        # What cannot be read fits no agent and no number.
-        settled = replace(before, state=state, conn_id=conn_id, reason=_by_hand(state)) if before else None
-        if settled:
-            self._write({key: settled})
+        settled = replace(self.entries[key], state=state, conn_id=conn_id, reason=_by_hand(state))
+        self._write({key: settled})
         return str(settled)
 
     def _write(self, entries: Mapping[str, Entry]) -> None:

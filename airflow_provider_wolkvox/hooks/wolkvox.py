@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from airflow_provider_wolkvox.calling.hours import Hours
 
 
+# For a request whose client has gone, wolkvox may take a token as in use for as long as it works [doc].
+TOKEN_IN_USE_AFTER = 60.0
+"""For how many seconds after a request's whole time its token may still be in use."""
+
 OF_CONNECTION = "connection"
 """Stands for the calling hours of the connection's own country."""
 
@@ -204,8 +208,7 @@ class WolkvoxHook(BaseHook):
         :raises ValueError: a field of the connection is missing or cannot be right
         """
         self.get_conn()
-        # For a request whose client has gone, wolkvox may take a token as in use for as long as it works: 60 s [doc].
-        return str(self.connection.password).strip(), float(self.extra("total_timeout") or 60.0) + 60.0
+        return str(self.connection.password).strip(), float(self.extra("total_timeout") or 60.0) + TOKEN_IN_USE_AFTER
 
     def customer_key(self, phone: str | int | PhoneNumber) -> str:
         """Return what is equal for all spellings of a customer's number; empty if number or connection cannot be right.

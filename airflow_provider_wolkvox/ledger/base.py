@@ -57,10 +57,6 @@ class Ledger(Protocol):
     def counts_caps(self) -> bool:
         """Whether it can count a customer's calls across tasks, runs and deployments."""
 
-    @property
-    def leases_tokens(self) -> bool:
-        """Whether `take_lease` keeps other processes from using a token; else only Airflow's pool does."""
-
     def known(self, intents: Sequence[Intent]) -> list[Entry | DifferentArguments | None]:
         """Return what is known of intended calls, in their order; None for one of which nothing is.
 
@@ -94,26 +90,6 @@ class Ledger(Protocol):
         :param settlement: the attempt and what became of it
         """
 
-    def settle_and_claim(
-        self,
-        settlements: Sequence[Settlement],
-        intent: Intent,
-        caps: Sequence[Cap] = (),
-        *,
-        lease: Lease | None = None,
-        ttl: float = 0.0,
-    ) -> ClaimResult:
-        """Do what `settle` and `claim` do, in one transaction: a batch's next step.
-
-        The settlements are recorded even if the claim fails, unless the error is a `LedgerError`.
-
-        :param settlements: what became of earlier attempts
-        :param intent: as for `claim`
-        :param caps: as for `claim`
-        :param lease: as for `claim`
-        :param ttl: as for `claim`, in seconds
-        """
-
     def mark_unknown(self, claimed: Claimed, reason: str) -> bool:
         """Record why no response was received; the call stays in doubt. Return False if it was settled since.
 
@@ -122,7 +98,7 @@ class Ledger(Protocol):
         """
 
     def skip(self, intent: Intent, code: str, reason: str, next_allowed: datetime | None = None) -> bool:
-        """Record that a call is not made, and why; return False if it may have been made already.
+        """Record that a call is not made, and why; return False if it may have been made, or its key is another call's.
 
         :param intent: the call
         :param code: why, for programs, such as `hours`
@@ -136,13 +112,6 @@ class Ledger(Protocol):
         :param token: the token; only its keyed hash is kept
         :param owner: who takes it: unique to the process
         :param ttl: for how many seconds
-        """
-
-    def renew_lease(self, lease: Lease, ttl: float) -> Lease | None:
-        """Return the lease with a later deadline; None if it passed to another owner.
-
-        :param lease: the lease
-        :param ttl: for how many seconds from now
         """
 
     def give_back(self, lease: Lease) -> None:

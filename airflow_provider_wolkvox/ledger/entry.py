@@ -81,6 +81,7 @@ class Intent:
     :param arguments: what the same key must always stand for, besides action and customer, such as the agent where the
         author chose the key; default none
     :param what: what is asked for, in words, where it is not a call
+    :param index: which of a task's requests it is, from 0; default 0, the only or first one
     :param campaign_id: the campaign that the call belongs to; empty if none
     :param server: wolkvox's server code
     :param due: when the run was due, aware; None if unknown. A run that was due before the ledger was restored from a
@@ -95,9 +96,19 @@ class Intent:
     agent_id: str = ""
     arguments: tuple[str, ...] = ()
     what: str = ""
+    index: int = 0
     campaign_id: str = ""
     server: str = ""
     due: datetime | None = None
+
+
+def authors_key(idempotency_key: str, part: str = "") -> tuple[str, ...]:
+    """Return the key of an intent that an author identifies: the same in every DAG, run and deployment.
+
+    :param idempotency_key: the author's
+    :param part: which of the requests that share it; default none, the only one
+    """
+    return ("author", idempotency_key, part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

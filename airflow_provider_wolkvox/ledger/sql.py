@@ -79,7 +79,6 @@ class SqlLedger:
 
     remembers = True
     counts_caps = True
-    leases_tokens = True
 
     def __init__(self, engine: Engine, hash_key: str | None = None) -> None:
         self._database = Database(engine, schema.LENGTHS)
@@ -128,7 +127,16 @@ class SqlLedger:
         lease: Lease | None = None,
         ttl: float = 0.0,
     ) -> ClaimResult:
-        """Settle and claim in one transaction; see `Ledger.settle_and_claim`, also for `ttl`, in seconds."""
+        """Do what `settle` and `claim` do, in one transaction: a batch's next step.
+
+        The settlements are recorded even if the claim fails, unless the error is a `LedgerError`.
+
+        :param settlements: what became of earlier attempts
+        :param intent: as for `Ledger.claim`
+        :param caps: as for `Ledger.claim`
+        :param lease: as for `Ledger.claim`
+        :param ttl: as for `Ledger.claim`, in seconds
+        """
         # Made here, so that a transaction that is run again knows its own attempt.
         attempt_id = secrets.token_hex(16)
 
@@ -171,8 +179,9 @@ class SqlLedger:
 
         def step(transaction: Transaction) -> bool:
             key = self._key_of(intent)
-            before = _entry_or_none(self._look(transaction, key))
-            if before and before.state.may_have_rung:
+            row = self._look(transaction, key)
+            before = _entry_or_none(row)
+            if before and (before.state.may_have_rung or self._differing(row, intent)):
                 return False
             attempt = Claimed(key, "", intent.origin)
             given = {"reason_code": code, "reason": reason, "next_allowed": _ms(next_allowed)}
@@ -211,7 +220,7 @@ class SqlLedger:
         return self._transact(step)
 
     def renew_lease(self, lease: Lease, ttl: float) -> Lease | None:
-        """Return the lease with a later deadline, None if it was lost; see `Ledger.renew_lease`.
+        """Return the lease with a later deadline; None if it passed to another owner.
 
         :param lease: the lease
         :param ttl: for how many seconds from now

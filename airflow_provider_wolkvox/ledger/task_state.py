@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import uuid
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -23,14 +24,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_wolkvox.compat import describe, ran_before
 from airflow_provider_wolkvox.ledger.base import LedgerUnreachable, UnreadableEntry
-from airflow_provider_wolkvox.ledger.entry import CallState, Claimed, DifferentArguments
+from airflow_provider_wolkvox.ledger.entry import CallState, Claimed, DifferentArguments, Lease
 from airflow_provider_wolkvox.ledger.entry import Entry as Known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_wolkvox.calling.caps import Cap
-    from airflow_provider_wolkvox.ledger.entry import ClaimResult, Held, Intent, Lease, Origin, Settlement
+    from airflow_provider_wolkvox.ledger.entry import ClaimResult, Held, Intent, Origin, Settlement
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +147,6 @@ class TaskStateLedger:
     """
 
     counts_caps = False
-    leases_tokens = False
 
     def __init__(
         self,
@@ -215,20 +215,6 @@ class TaskStateLedger:
         self._write(replace(kept, state=settlement.state, try_number=self._origin.try_number, **known))
         return True
 
-    def settle_and_claim(
-        self,
-        settlements: Sequence[Settlement],
-        intent: Intent,
-        caps: Sequence[Cap] = (),
-        *,
-        lease: Lease | None = None,
-        ttl: float = 0.0,
-    ) -> ClaimResult:
-        """Settle, then claim; see `Ledger.settle_and_claim`, also for `ttl`, in seconds."""
-        for settlement in settlements:
-            self.settle(settlement)
-        return self.claim(intent, caps, lease=lease, ttl=ttl)
-
     def mark_unknown(self, claimed: Claimed, reason: str) -> bool:
         """Write why no response was received; see `Ledger.mark_unknown`."""
         kept = self._kept
@@ -245,25 +231,11 @@ class TaskStateLedger:
         return True
 
     def take_lease(self, token: str, owner: str, ttl: float) -> Lease | Held:
-        """Leave it to the pool that only one task uses the token; see `Ledger.take_lease`, also for `ttl`, in seconds.
-
-        :raises NotImplementedError: always; `leases_tokens` is False
-        """
-        raise NotImplementedError
-
-    def renew_lease(self, lease: Lease, ttl: float) -> Lease | None:
-        """Find nothing to renew; see `Ledger.renew_lease`, also for `ttl`, in seconds.
-
-        :raises NotImplementedError: always
-        """
-        raise NotImplementedError
+        """Return a lease that says nothing: Airflow's pool keeps the token; see `Ledger.take_lease`, also for `ttl`."""
+        return Lease("", owner, 0, math.inf)
 
     def give_back(self, lease: Lease) -> None:
-        """Find nothing to give back; see `Ledger.give_back`.
-
-        :raises NotImplementedError: always
-        """
-        raise NotImplementedError
+        """Do nothing; see `Ledger.give_back`."""
 
     def close(self) -> None:
         """Do nothing: the store is Airflow's."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_wolkvox.not_done import Words
-from airflow_provider_wolkvox.operators.once import OnceOperator, Request
+from airflow_provider_wolkvox.operators.once import OnceOperator
 from airflow_provider_wolkvox.operators.repeatable import RepeatableOperator
 from airflow_provider_wolkvox.validation import Check, Checks, agent, identifier, optional, status, switch, text
 
@@ -106,7 +106,7 @@ class HangUpOperator(OnceOperator):
             self.log.info("wolkvox hung up the call of agent %s.", self.agent_id)
             return {}
 
-        self.once(Request("hang", send, what=f"the call of agent {self.agent_id} is hung up"), context)
+        self.once(self.intent(context, "hang", what=f"the call of agent {self.agent_id} is hung up"), send, context)
 
 
 class CallDispositionOperator(OnceOperator):
@@ -194,4 +194,4 @@ class CallDispositionOperator(OnceOperator):
         what = f"the call of agent {self.agent_id} has the disposition {codes}" + (
             " and is hung up" if self.hang_up else ""
         )
-        return self.once(Request("disposition", send, what=what), context).conn_id
+        return self.once(self.intent(context, "disposition", what=what), send, context).conn_id

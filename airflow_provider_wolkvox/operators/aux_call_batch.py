@@ -221,6 +221,23 @@ class AuxCallBatchOperator(CallingOperator):
             longer |= {customer[-digits:]: index for digits in _SHORT if len(customer) > digits}
         return calls, skipped
 
+    def put_off_call(self, context: Context, call: Call, why: str, opens: datetime) -> PutOff:
+        """Return what to do about a call that may be made later: what `outside_hours` says.
+
+        :param context: the task's
+        :param call: the call
+        :param why: why not now, without a full stop
+        :param opens: when it may be made, aware
+        :raises Stop: the batch is to end for it
+        """
+        why = f"{why}, next at {opens:%Y-%m-%d %H:%M:%S} UTC"
+        if self.outside_hours == "fail":
+            raise Stop(f"customer {call.shown}: {why}", final=True)
+        late = why_too_late(context, call.call_before or self.call_before, self.max_age, at=opens)
+        if late:
+            return PutOff(f"{why}, and then it would be too late: {late}", None)
+        return PutOff(why, None if self.outside_hours == "skip" else opens)
+
     def _limits(self) -> Limits:
         return Limits(
             pace=self.pace.total_seconds(),
@@ -481,14 +498,10 @@ class _World:
         why = hours.why_closed(at) if hours else None
         if hours is None or why is None:
             return None
-        if task.outside_hours == "fail":
-            raise Stop(f"customer {call.shown} may not be called now ({why})", final=True)
-        opens = hours.next_open(at)
-        why = f"the customer may not be called now ({why}), next at {opens:%Y-%m-%d %H:%M:%S} UTC"
-        late = why_too_late(self.context, call.call_before or task.call_before, task.max_age, at=opens)
-        if late:
-            return f"{why}, and then it would be too late: {late}", None
-        return why, None if task.outside_hours == "skip" else opens
+        put_off = task.put_off_call(
+            self.context, call, f"the customer may not be called now ({why})", hours.next_open(at)
+        )
+        return put_off.reason, put_off.opens
 
     def look_ahead(self, outcomes: Mapping[Call, Outcome], intents: Sequence[Call]) -> None:
         try:

@@ -16,7 +16,7 @@ from airflow_provider_wolkvox.compat import describe
 from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION
 from airflow_provider_wolkvox.links import WolkvoxManagerLink
 from airflow_provider_wolkvox.not_done import NotDone, Then, Words
-from airflow_provider_wolkvox.operators.once import OnceOperator, Request, can_pause, why_too_late
+from airflow_provider_wolkvox.operators.once import OnceOperator, can_pause, why_too_late
 from airflow_provider_wolkvox.phone import mask_numbers, masked
 from airflow_provider_wolkvox.validation import (
     Checks,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from airflow_provider_wolkvox.api import AgentCall, ReportedCall
     from airflow_provider_wolkvox.calling.caps import Cap
     from airflow_provider_wolkvox.calling.hours import Hours
-    from airflow_provider_wolkvox.ledger.entry import Entry
+    from airflow_provider_wolkvox.ledger.entry import Entry, Intent
 
 OnUnknown = Literal["fail", "look_up"]
 OutsideHours = Literal["wait", "skip", "fail"]
@@ -162,7 +162,7 @@ class CallingOperator(OnceOperator):
         if self.cap != OF_CONNECTION:
             given: Any = [self.cap] if isinstance(self.cap, Cap) else self.cap
             if not counted:
-                self.refuse("cap", "cap needs a ledger in SQL, and [wolkvox] ledger_conn_id is not set", _SET_UP)
+                self.reject("cap", "cap needs a ledger in SQL, and [wolkvox] ledger_conn_id is not set", _SET_UP)
             return list(given)
         country = str(self.hook.extra("country") or "").strip().upper()
         law = OF_COUNTRIES.get(country)
@@ -244,7 +244,7 @@ class SingleCallOperator(CallingOperator):
         """Make the call unless it was made already; push `conn_id` and return it, or push why it was not accepted."""
         self.begin(context)
         try:
-            conn_id = self.once(self._request(), context).conn_id
+            conn_id = self.once(self._intent(context), self._send, context).conn_id
         except AirflowRescheduleException:
             # The task goes on.
             raise
@@ -276,7 +276,7 @@ class SingleCallOperator(CallingOperator):
         super().require_allowed(context)
         stopped = self.switched_off()
         if stopped:
-            self.refuse("stopped", stopped, "Clear the task once calling goes on.")
+            self.reject("stopped", stopped, "Clear the task once calling goes on.")
         now = datetime.now(UTC)
         closed = self.hours.why_closed(now) if self.hours else None
         if self.hours and closed:
@@ -333,20 +333,17 @@ class SingleCallOperator(CallingOperator):
         :param **around: the client's `before_sending` and `before_resending`
         """
 
-    def _request(self) -> Request:
-        shown = self.shown_number
+    def _intent(self, context: Context) -> Intent:
+        customer = self.hook.customer_key(self.customer_phone)
+        return self.intent(context, self.api, agent_id=str(self.agent_id), phone=self.shown_number, customer=customer)
 
-        def send(**around: Any) -> dict[str, str]:
-            call = self.ring(**around)
-            self.log.info(
-                "wolkvox accepted the %s: agent %s rings %s, conn_id %s",
-                self.words.request,
-                call.agent_id,
-                shown,
-                call.conn_id or "(none given, so the call cannot be found in the reports by its id)",
-            )
-            return {"conn_id": call.conn_id}
-
-        return Request(
-            self.api, send, str(self.agent_id), phone=shown, customer=self.hook.customer_key(self.customer_phone)
+    def _send(self, **around: Any) -> dict[str, str]:
+        call = self.ring(**around)
+        self.log.info(
+            "wolkvox accepted the %s: agent %s rings %s, conn_id %s",
+            self.words.request,
+            call.agent_id,
+            self.shown_number,
+            call.conn_id or "(none given, so the call cannot be found in the reports by its id)",
         )
+        return {"conn_id": call.conn_id}

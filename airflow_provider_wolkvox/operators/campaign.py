@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow_provider_wolkvox.not_done import Words
-from airflow_provider_wolkvox.operators.once import OnceOperator, Request
+from airflow_provider_wolkvox.operators.once import OnceOperator
 from airflow_provider_wolkvox.operators.repeatable import RepeatableOperator
 from airflow_provider_wolkvox.validation import (
     Checks,
@@ -25,6 +25,8 @@ from airflow_provider_wolkvox.validation import (
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_wolkvox.ledger.entry import Entry
 
 CampaignType = Literal["predictive", "preview"]
 
@@ -153,7 +155,7 @@ class CampaignRecallOperator(OnceOperator):
         self.begin(context)
         affected = 0
         for number, value in enumerate(self._values()):
-            entry = self.once(self._request(number, value), context)
+            entry = self._recall(number, value, context)
             self.log.info("%s: %s records go back into dialling.", entry.what, entry.answer)
             affected += entry.answer
         return affected
@@ -166,12 +168,13 @@ class CampaignRecallOperator(OnceOperator):
             self.fail(f"value={given!r} holds no result or disposition, or something that is none. Nothing was sent.")
         return values
 
-    def _request(self, number: int, value: str) -> Request:
+    def _recall(self, number: int, value: str, context: Context) -> Entry:
         def send(**around: Any) -> dict[str, int]:
             wolkvox = self.hook.get_conn()
             return {"answer": wolkvox.recall_records(self.campaign_id, self.field, value, **around)}
 
-        return Request("recall_records", send, what=f"campaign {self.campaign_id}, {self.field} {value}", place=number)
+        what = f"campaign {self.campaign_id}, {self.field} {value}"
+        return self.once(self.intent(context, "recall_records", what=what, index=number), send, context)
 
 
 class CampaignAddRecordsOperator(OnceOperator):
@@ -253,7 +256,7 @@ class CampaignAddRecordsOperator(OnceOperator):
         result: dict[str, Any] = {"sent": 0, "accepted": 0, "refused": 0, "errors": []}
         for number, first in enumerate(range(0, len(records), self.batch_size)):
             batch = records[first : first + self.batch_size]
-            entry = self.once(self._request(number, first, batch, len(records)), context)
+            entry = self._add(number, first, batch, len(records), context)
             self.log.info("%s: %s", entry.what, entry.answer)
             for name in result:
                 result[name] += entry.answer[name]
@@ -266,7 +269,7 @@ class CampaignAddRecordsOperator(OnceOperator):
             self.log.warning("wolkvox refused %d records: %s", result["refused"], "; ".join(result["errors"][:20]))
         return result
 
-    def _request(self, number: int, first: int, batch: list[dict[str, str]], of: int) -> Request:
+    def _add(self, number: int, first: int, batch: list[dict[str, str]], of: int, context: Context) -> Entry:
         def send(**around: Any) -> dict[str, Any]:
             added = self.hook.get_conn().add_records(
                 self.campaign_id, batch, type_campaign=self.type_campaign, start=self.start, **around
@@ -283,7 +286,7 @@ class CampaignAddRecordsOperator(OnceOperator):
         # So that a file which was changed between two tries is not taken for the one that was sent.
         print_of = hashlib.sha256(json.dumps(batch, sort_keys=True).encode()).hexdigest()[:12]
         what = f"campaign {self.campaign_id}, records {first + 1} to {first + len(batch)} of {of} (SHA-256 {print_of})"
-        return Request("add_records", send, what=what, place=number)
+        return self.once(self.intent(context, "add_records", what=what, index=number), send, context)
 
     def _checked(self) -> Iterator[dict[str, str]]:
         """Yield all records as wolkvox takes them.
@@ -291,30 +294,32 @@ class CampaignAddRecordsOperator(OnceOperator):
         :raises ValueError: some that it would not take; the message says which, the first ones of many
         """
         wrong: list[str] = []
+        count = 0
         is_empty = True
-        for where, record in self._read():
+        for where, record, unreadable in self._read():
             is_empty = False
-            checked, reasons = _checked(where, record)
-            wrong += reasons
+            checked, reasons = ({}, [unreadable]) if unreadable else _checked(where, record)
+            count += len(reasons)
+            wrong += reasons[: _REASONS_TOLD - len(wrong)]
             yield checked
         if wrong:
-            more = f"; and {len(wrong) - _REASONS_TOLD} more" if len(wrong) > _REASONS_TOLD else ""
+            more = f"; and {count - len(wrong)} more" if count > len(wrong) else ""
             file = f"{self.records_path}: " if self.records_path else ""
-            raise ValueError(f"{file}{'; '.join(wrong[:_REASONS_TOLD])}{more}. Nothing was sent")
+            raise ValueError(f"{file}{'; '.join(wrong)}{more}. Nothing was sent")
         if is_empty:
             raise ValueError("there are no records to add. Nothing was sent")
 
-    def _read(self) -> Iterator[tuple[Callable[[str], str], Any]]:
-        """Yield each record, or the error of one that cannot be read, after what tells where its fields stand."""
+    def _read(self) -> Iterator[tuple[Callable[[str], str], Any, str]]:
+        """Yield what tells where a record's fields stand, the record, and why it cannot be read; empty if it can."""
         if self.records_path is None:
             for number, record in enumerate(self.records or (), start=1):
-                yield partial(_place, number), record
+                yield partial(_place, number), record, ""
             return
         from airflow_provider_wolkvox.records_file import read
 
         try:
             for row in read(self.records_path):
-                yield row.where, ValueError(row.wrong) if row.wrong else row.cells
+                yield row.where, row.cells, row.wrong
         except ValueError as wrong:
             raise ValueError(f"{wrong}. Nothing was sent") from None
 
@@ -327,8 +332,6 @@ def _checked(where: Callable[[str], str], record: Any) -> tuple[dict[str, str], 
     """Return a record's fields as wolkvox takes them, and what is wrong with it."""
     from airflow_provider_wolkvox.api.arguments import cell
 
-    if isinstance(record, ValueError):
-        return {}, [str(record)]
     if not isinstance(record, Mapping):
         return {}, [f"{where('')} is {type(record).__name__}, not an object"]
     checked: dict[str, str] = {}

@@ -1,6 +1,6 @@
 """What every operator shares whose requests must not be made twice: what a task adds to `AtMostOnce`.
 
-An operator says what it asks of wolkvox (`Request`) and in which words that is spoken of (`Words`), and `AtMostOnce`
+An operator says what it asks of wolkvox (`intent`) and in which words that is spoken of (`Words`), and `AtMostOnce`
 does the rest, the same for a call, a recall of records and each batch of an upload.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -39,28 +38,6 @@ if TYPE_CHECKING:
     from airflow_provider_wolkvox.ledger.entry import Entry, Intent, Origin
     from airflow_provider_wolkvox.ledger.sql import SqlLedger
     from airflow_provider_wolkvox.ledger.task_state import TaskStateLedger
-
-
-@dataclass(frozen=True)
-class Request:
-    """One thing that is asked of wolkvox, at most once.
-
-    :param action: what is asked for, such as `aux_call`
-    :param send: makes the request
-    :param agent_id: the agent's extension; default none
-    :param phone: the customer's number, masked; default none
-    :param customer: the customer's number, in its one spelling, of which the ledger keeps a keyed hash; default none
-    :param what: what is asked for, in words, where it is not a call; default none
-    :param place: which of a task's requests it is, from 0; default 0, the only or first one
-    """
-
-    action: str
-    send: Send
-    agent_id: str = ""
-    phone: str = ""
-    customer: str = field(default="", repr=False)
-    what: str = ""
-    place: int = 0
 
 
 class OnceOperator(UsesHook, InLane, BaseOperator):
@@ -118,10 +95,12 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         self.idempotency_key = idempotency_key
         self._has_key = idempotency_key is not None
 
-    def once(self, request: Request, context: Context) -> Entry:
+    def once(self, intent: Intent, send: Send, context: Context) -> Entry:
         """Make a request unless it was made already, and return what the ledger knows of the accepted one.
 
-        :param request: what to ask of wolkvox
+        :param intent: what to ask of wolkvox, as the ledger knows it
+        :param send: makes the request
+        :param context: the task's
         :raises AirflowFailException: it must not be made (again), wolkvox refused it, or its outcome is unknown
         :raises AirflowException: it was not made, and a retry may make it
         :raises AirflowSkipException: it was not made, and the task is skipped for it
@@ -132,7 +111,7 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         from airflow_provider_wolkvox.ledger.base import LedgerError
 
         about = _Task(self, context)
-        configured, of_airflow = self.configured_ledger(), self._of_airflow(request, context)
+        configured, of_airflow = self.configured_ledger(), self._of_airflow(intent, context)
         ledger: Ledger = configured or of_airflow
         if configured is None:
             remembers = "only this task" if of_airflow.remembers else "nothing"
@@ -142,18 +121,9 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         engine = AtMostOnce(ledger, about, about, self.log, allow_second_try=self.allow_second_try)
         try:
             with self.hook.closing(), closing(ledger):
-                intent = self.intent(
-                    context,
-                    request.action,
-                    customer=request.customer,
-                    phone=request.phone,
-                    agent_id=request.agent_id,
-                    what=request.what,
-                    part=str(request.place or ""),
-                )
                 if configured is not None and context["ti"].try_number > 1:
                     _take_over(of_airflow, configured, intent)
-                return engine.run(intent, request.send)
+                return engine.run(intent, send)
         except LedgerError as wrong:
             raise AirflowException(str(wrong)) from None
         except NotDone as ended:
@@ -182,7 +152,7 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
             )
         return ledger
 
-    def _of_airflow(self, request: Request, context: Context) -> TaskStateLedger:
+    def _of_airflow(self, intent: Intent, context: Context) -> TaskStateLedger:
         """Return the memory that Airflow itself offers, which knows this task only."""
         from airflow_provider_wolkvox.ledger.task_state import TaskStateLedger, key_of, may_have_forgotten
 
@@ -190,7 +160,7 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
 
         def why_incomplete() -> str | None:
             # Of several requests the first one's entry, without which nobody comes this far, proves the ledger.
-            if request.place:
+            if intent.index:
                 return None
             return may_have_forgotten(context, self.retries or 0, remembers=store is not None)
 
@@ -198,7 +168,7 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
             store,
             origin_of(context),
             retention=self.ledger_retention,
-            key=key_of(request.place),
+            key=key_of(intent.index),
             why_incomplete=why_incomplete,
         )
 
@@ -211,7 +181,7 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         phone: str = "",
         agent_id: str = "",
         what: str = "",
-        part: str = "",
+        index: int = 0,
         idempotency_key: str = "",
     ) -> Intent:
         """Return what is asked for, as the ledger knows it.
@@ -222,23 +192,23 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         :param phone: the same, masked; default none
         :param agent_id: the agent's extension; default none
         :param what: what is asked for, in words, where it is not a call; default none
-        :param part: which of a task's requests it is, where it makes several; default the only or first one
-        :param idempotency_key: what identifies this one; default none, the task's own `idempotency_key` and the part
+        :param index: which of a task's requests it is, from 0; default 0, the only or first one
+        :param idempotency_key: what identifies this one; default none, the task's own `idempotency_key` and the index
         """
-        from airflow_provider_wolkvox.ledger.entry import Intent
+        from airflow_provider_wolkvox.ledger.entry import Intent, authors_key
 
         origin = origin_of(context)
         run = (origin.namespace, origin.dag_id, origin.run_id)
-        key: tuple[str, ...]
-        if idempotency_key:
-            key = ("author", idempotency_key, "")
-        elif self.idempotency_key is not None:
-            key = ("author", str(self.idempotency_key), part)
+        arguments: tuple[str, ...] = ()
+        if idempotency_key or self.idempotency_key is not None:
+            part = "" if idempotency_key else str(index or "")
+            key = authors_key(idempotency_key or str(self.idempotency_key), part)
+            arguments = (agent_id, what)
         elif customer:
             # In one run a customer is called once by one kind of request, whatever task or index asks.
             key = ("run", *run, action, customer)
         else:
-            key = ("task", *run, origin.task_id, str(origin.map_index), action, what, part)
+            key = ("task", *run, origin.task_id, str(origin.map_index), action, what, str(index or ""))
         return Intent(
             key=key,
             action=action,
@@ -246,8 +216,9 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
             customer=customer,
             phone=phone,
             agent_id=agent_id,
-            arguments=(agent_id, what) if key[0] == "author" else (),
+            arguments=arguments,
             what=what,
+            index=index,
             server=self.hook.server_code(),
             due=due(context),
         )
@@ -260,13 +231,13 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         try:
             self.validate_rendered()
         except ValueError as wrong:
-            self.refuse("arguments", str(wrong))
+            self.reject("arguments", str(wrong))
         late = why_too_late(context, self.call_before, self.max_age)
         if late:
-            self.refuse("late", late, "Running the task again does not change that.")
+            self.reject("late", late, "Running the task again does not change that.")
 
-    def refuse(self, code: str, why: str, what_to_do: str = "") -> NoReturn:
-        """Refuse to ask for what must not be asked for now.
+    def reject(self, code: str, why: str, what_to_do: str = "") -> NoReturn:
+        """Reject what must not be asked for now.
 
         :param code: why, for programs
         :param why: why, for people, without a full stop
@@ -345,7 +316,7 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         """
         lost = self.why_superseded(context)
         if lost:
-            self.fail(f"{lost}. This {self.words.request} was not sent, and {self.words.nothing}.")
+            self.fail(self.words.superseded(lost))
 
     def why_superseded(self, context: Context) -> str | None:
         """Return why this process is not the task's any more, None if it is, as far as Airflow's server says.

@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_wolkvox.calling.lateness import instant
 from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION
 from airflow_provider_wolkvox.not_done import Words
-from airflow_provider_wolkvox.operators.once import OnceOperator, Request
+from airflow_provider_wolkvox.operators.once import OnceOperator
 from airflow_provider_wolkvox.operators.repeatable import RepeatableOperator
 from airflow_provider_wolkvox.task import WolkvoxTask
 from airflow_provider_wolkvox.validation import (
@@ -203,17 +203,19 @@ class ScheduleRecallOperator(AtInstant, OnceOperator):
             return {}
 
         customer = self.hook.customer_key(self.customer_phone)
-        request = Request("schedule_recall", send, str(self.agent_id), phone=self.shown, customer=customer, what=what)
-        self.once(request, context)
+        intent = self.intent(
+            context, "schedule_recall", agent_id=str(self.agent_id), phone=self.shown, customer=customer, what=what
+        )
+        self.once(intent, send, context)
 
     def require_allowed(self, context: Context) -> None:
         """Refuse a recall that comes too late, one to an instant that cannot be, and any while calling is stopped."""
         super().require_allowed(context)
         stopped, why_not = self.stop_watch.why_stopped(self.wolkvox_conn_id), self.why_not()
         if stopped:
-            self.refuse("stopped", stopped, "Clear the task once calling goes on.")
+            self.reject("stopped", stopped, "Clear the task once calling goes on.")
         if why_not:
-            self.refuse("hours", why_not)
+            self.reject("hours", why_not)
 
 
 class EditRecallOperator(AtInstant, RepeatableOperator):

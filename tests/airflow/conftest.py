@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,18 @@ def local_airflow(tmp_path_factory):
     settings.write_text(IMPATIENT)
     with installed()(home=home, env=quick_settings(home)) as airflow:
         yield airflow
+
+
+@pytest.fixture
+def ledger(tmp_path, monkeypatch):
+    """The ledger in SQL that the test's tasks use, as a person sees it."""
+    from airflow_provider_wolkvox.ledger.configuration import ledger_at
+
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    monkeypatch.setenv("AIRFLOW__WOLKVOX__LEDGER_CONN_ID", url)
+    with closing(ledger_at(url)) as ledger:
+        ledger.init()
+        yield ledger
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
 from samples import AGENT, TOKEN
 from task_runner import Server, run_try
 
 from airflow_provider_wolkvox.calling import Rules
-from airflow_provider_wolkvox.ledger.configuration import ledger_at
 from airflow_provider_wolkvox.operators.aux_call import AuxCallBatchOperator, AuxCallOperator
 from airflow_provider_wolkvox.operators.callbacks import CampaignCallbacksOperator
 from airflow_provider_wolkvox.simulator import Simulator
@@ -30,15 +27,6 @@ def past(set_connection):
             running.add_past_call(phone, AGENT, seconds_ago=600, campaign_id=CAMPAIGN, talk_seconds=5)
         running.hold_reports()
         yield running
-
-
-@pytest.fixture
-def ledger(tmp_path, monkeypatch):
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    monkeypatch.setenv("AIRFLOW__WOLKVOX__LEDGER_CONN_ID", url)
-    with contextlib.closing(ledger_at(url)) as ledger:
-        ledger.init()
-        yield ledger
 
 
 def plan():

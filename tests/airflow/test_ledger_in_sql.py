@@ -22,25 +22,17 @@ from airflow_provider_wolkvox.cli import calls
 from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
 from airflow_provider_wolkvox.ledger.configuration import ledger_at
 from airflow_provider_wolkvox.ledger.database import engine_of
-from airflow_provider_wolkvox.ledger.entry import CallState, Intent, Origin, Settlement
+from airflow_provider_wolkvox.ledger.entry import CallState, Claimed, Intent, Origin, Settlement
 from airflow_provider_wolkvox.ledger.sql import SqlLedger
 from airflow_provider_wolkvox.operators.agent import HangUpOperator
 from airflow_provider_wolkvox.operators.aux_call import AuxCallBatchOperator, AuxCallOperator
 from airflow_provider_wolkvox.operators.dial import DialOperator
+from airflow_provider_wolkvox.operators.once import can_pause
 from airflow_provider_wolkvox.phone import PhoneNumber
 
 OTHER_AGENT, OTHER_PHONE = "10002", "3005550102"
 ONE_A_DAY = Cap(calls=1, within=timedelta(hours=24))
-
-
-@pytest.fixture
-def ledger(tmp_path, monkeypatch):
-    """The ledger that the tasks use, as a person sees it."""
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    monkeypatch.setenv("AIRFLOW__WOLKVOX__LEDGER_CONN_ID", url)
-    with contextlib.closing(ledger_at(url)) as ledger:
-        ledger.init()
-        yield ledger
+ONE_AN_HOUR = Cap(calls=1, within=timedelta(hours=1))
 
 
 @pytest.fixture
@@ -215,11 +207,21 @@ def test_a_key_that_a_template_left_empty_calls_nobody(ledger, simulator, wolkvo
 
 
 @pytest.mark.parametrize("given", [{"idempotency_key": "invoice 17"}, {"cap": ONE_A_DAY}])
-def test_without_a_ledger_in_sql_what_needs_one_calls_nobody(simulator, wolkvox_connection, given):
-    run = attempt(call(**given))
+@pytest.mark.parametrize("kind", ["single", "batch"])
+def test_without_a_ledger_in_sql_what_needs_one_calls_nobody(simulator, wolkvox_connection, kind, given):
+    run = attempt((call if kind == "single" else batch)(**given))
     assert run.state == "failed"
     assert "needs a ledger in SQL" in str(run.error)
     assert not simulator.rings
+
+
+@pytest.mark.parametrize("kind", ["single", "batch"])
+def test_without_a_ledger_in_sql_the_log_says_that_nobody_counts_for_the_law(
+    simulator, set_connection, everything_said, kind
+):
+    set_connection(extra={"base_url": simulator.base_url, "country": "CO"})
+    assert attempt((call if kind == "single" else batch)()).state == "success"
+    assert everything_said().count("Nobody counts how often a customer is called") == 1
 
 
 # Caps
@@ -431,7 +433,77 @@ def test_a_batch_skips_who_is_over_the_cap_and_the_ledger_says_why(ledger, simul
     assert "at most 1 call within" in run.xcoms["return_value"][1]["reason"]
     assert simulator.rings == ALL_ONCE
     [skipped] = ledger.find(states=[CallState.SKIPPED])
-    assert skipped.reason
+    assert "at most 1 call within" in skipped.reason
+
+
+def test_a_batch_waits_for_who_is_over_the_cap_and_calls_the_rest(ledger, simulator, wolkvox_connection, monkeypatch):
+    assert attempt(call(customer_phone=PHONES[1], cap=ONE_AN_HOUR)).state == "success"
+    monkeypatch.setenv("AIRFLOW__WOLKVOX__NAMESPACE", "another deployment")
+    run = attempt(batch(cap=ONE_AN_HOUR, outside_hours="wait"))
+
+    # Airflow before 3.1.8 cannot run a task again later that is no sensor.
+    assert run.state == ("up_for_reschedule" if can_pause() else "success"), run.error
+    assert simulator.rings == ALL_ONCE
+    [put_off] = ledger.find(states=[CallState.SKIPPED])
+    assert put_off.reason_code == "cap"
+    assert timedelta(minutes=59) < put_off.next_allowed - datetime.now(UTC) <= timedelta(hours=1)
+
+
+def test_a_batch_skips_at_once_who_would_be_allowed_too_late(ledger, simulator, wolkvox_connection, monkeypatch):
+    assert attempt(call(customer_phone=PHONES[1], cap=ONE_A_DAY)).state == "success"
+    monkeypatch.setenv("AIRFLOW__WOLKVOX__NAMESPACE", "another deployment")
+    soon = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
+    own = [call | {"call_before": soon} for call in CALLS]
+    run = attempt(batch(calls=own, cap=ONE_A_DAY, outside_hours="wait"))
+
+    assert run.state == "success", run.error
+    assert run.xcoms["return_value"][1]["state"] == "skipped"
+    assert "it would be too late" in run.xcoms["return_value"][1]["reason"]
+
+
+def test_a_batch_that_fails_outside_of_hours_fails_over_the_cap(ledger, simulator, wolkvox_connection, monkeypatch):
+    assert attempt(call(customer_phone=PHONES[1], cap=ONE_A_DAY)).state == "success"
+    monkeypatch.setenv("AIRFLOW__WOLKVOX__NAMESPACE", "another deployment")
+    run = attempt(batch(cap=ONE_A_DAY, outside_hours="fail"))
+
+    assert run.state == "failed"
+    assert "at most 1 call within" in str(run.error)
+    assert sum(simulator.rings.values()) <= 2
+    [over] = ledger.find(states=[CallState.SKIPPED])
+    assert over.reason_code == "cap"
+
+
+def test_a_batch_leaves_the_call_that_another_task_is_making_as_that_task_wrote_it(
+    ledger, simulator, wolkvox_connection
+):
+    customer = PhoneNumber.parse(PHONES[3]).key("")
+    key = ("run", "default", DAG_ID, RUN_ID, "aux_call", customer)
+    intent = Intent(key=key, action="aux_call", origin=Origin(task_id="another"), customer=customer)
+    real, claimed = WolkvoxHook.aux_call, []
+
+    def call_while_another_task_claims(hook, *args, **options):
+        if not claimed:
+            claimed.append(ledger.claim(intent))
+        return real(hook, *args, **options)
+
+    with mock.patch.object(WolkvoxHook, "aux_call", call_while_another_task_claims):
+        run = attempt(batch(fail_on=()))
+
+    assert isinstance(claimed[0], Claimed)
+    assert [each["state"] for each in run.xcoms["return_value"]].index("unknown") == 3
+    assert PHONES[3] not in simulator.rings
+    assert [event.reason_code for event in ledger.events(claimed[0].intent_key)] == [""]
+    assert ledger.settle(Settlement(claimed=claimed[0], state=CallState.ACCEPTED, conn_id="1.2.3.4"))
+
+
+def test_the_reason_of_a_rejected_call_is_not_hidden_by_a_second_one_to_the_same_customer(
+    ledger, simulator, wolkvox_connection
+):
+    rejected = {"agent_id": "99999", "customer_phone": "3005550799"}
+    run = attempt(batch(calls=[rejected, rejected], fail_on=()))
+    assert [each["state"] for each in run.xcoms["return_value"]] == ["refused", "skipped"]
+    [entry] = ledger.find()
+    assert entry.state is CallState.REFUSED
 
 
 def test_a_batch_with_one_key_in_two_deployments_calls_each_customer_once(

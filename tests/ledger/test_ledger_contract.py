@@ -132,6 +132,8 @@ def test_one_key_never_stands_for_two_things(ledger, other, other_intent, differ
 def test_a_call_that_did_not_ring_may_be_tried_with_another_agent_but_not_for_another_customer(ledger):
     ledger.settle(settled(ledger.claim(intent(arguments=("10001",))), CallState.REFUSED, reason="no such agent"))
     assert isinstance(ledger.claim(intent(customer="3005550102")), DifferentArguments)
+    assert not ledger.skip(intent(customer="3005550102"), "late", "another customer's reason")
+    assert ledger.known([intent()])[0].reason == "no such agent"
     again = ledger.claim(intent(agent_id="10002", arguments=("10002",)))
     assert isinstance(again, Claimed)
     assert ledger.known([intent(arguments=("10002",))])[0].agent_id == "10002"
