@@ -29,11 +29,12 @@ from airflow_provider_wolkvox.ledger.entry import (
     Settlement,
 )
 from airflow_provider_wolkvox.not_done import NotDone
-from airflow_provider_wolkvox.operators.once import raise_for
+from airflow_provider_wolkvox.running_task import raise_for
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_wolkvox.calling.caps import Cap
     from airflow_provider_wolkvox.ledger import Entry as StoredEntry
     from airflow_provider_wolkvox.ledger.entry import ClaimResult
     from airflow_provider_wolkvox.ledger.sql import SqlLedger
@@ -244,6 +245,7 @@ class SqlMemory:
         self._entries: dict[Call, Entry] = {}
         self._claimed: dict[Call, Claimed] = {}
         self._why_not: dict[Call, Outcome | PutOff] = {}
+        self._caps: Sequence[Cap] = ()
         self._first: dict[tuple[str, ...], Call] = {}
         self._token, self._seconds = task.hook.token_use()
         self._lease: Lease | None = None
@@ -253,6 +255,7 @@ class SqlMemory:
 
         :raises AirflowException: the ledger does not answer, and a retry may help
         """
+        self._caps = self._task.caps(counted=True)
         asked = [call for call in calls if self._customer(call)]
         ti = self._context["ti"]
         known = {}
@@ -344,7 +347,7 @@ class SqlMemory:
             self._before.write({call: Outcome(Made.NOT_SENT, now, reason=reason) for call in moved}, [])
 
     def _claim(self, call: Call, settlements: Sequence[Settlement]) -> None:
-        intent, caps = self._intent(call), self._task.caps(counted=True)
+        intent, caps = self._intent(call), self._caps
         self.hold_token()
         claimed: ClaimResult = self._ledger.settle_and_claim(
             settlements, intent, caps, lease=self._lease, ttl=self._seconds

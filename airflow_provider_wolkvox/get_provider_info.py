@@ -68,8 +68,8 @@ def get_provider_info() -> dict[str, Any]:
                 "description": "The provider of the wolkvox contact centre.",
                 "options": {
                     "ledger_conn_id": {
-                        "description": "In preparation: no operator uses it yet. The connection to the database of the "
-                        "ledger, which is to remember every intended call: PostgreSQL, MySQL, MariaDB or SQLite. "
+                        "description": "The connection to the database of the ledger, which remembers every intended "
+                        "call for all tasks, runs and deployments: PostgreSQL, MySQL, MariaDB or SQLite. "
                         "`airflow wolkvox ledger init` makes its tables. On one machine, sqlite:/// and the path of a "
                         "file do as well. Empty for no ledger.",
                         "version_added": "0.1.0",
@@ -78,8 +78,7 @@ def get_provider_info() -> dict[str, Any]:
                         "default": "",
                     },
                     "namespace": {
-                        "description": "In preparation: no operator uses it yet. Tells the DAGs of several deployments "
-                        "apart that share a ledger.",
+                        "description": "Tells the DAGs of several deployments apart that share a ledger.",
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": "production",
@@ -121,6 +120,12 @@ def get_provider_info() -> dict[str, Any]:
                         "label": "Time zone of reports",
                         "schema": _optional("string"),
                         "description": "The clock of wolkvox's reports; America/Bogota if empty.",
+                    },
+                    "cap": {
+                        "label": "Cap",
+                        "schema": _optional("string"),
+                        "description": "How often a customer may be called, such as 2 in 24 hours, 5 in 7 days; the "
+                        "country's law if empty.",
                     },
                     "base_url": {
                         "label": "Base URL",

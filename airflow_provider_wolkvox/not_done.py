@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -82,6 +82,16 @@ class Words(NamedTuple):
         :param why: the reason, without a full stop
         """
         return f"The {self.request} was not made: {why}. {sentence(self.nothing)}"
+
+
+OF_A_CALL: Final = Words(
+    request="call",
+    for_whom="customer",
+    nothing="no phone rang",
+    perhaps="the phone may have rung",
+    look="look for the call in wolkvox's reports (connected calls, not-connected calls)",
+    again="ring",
+)
 
 
 def sentence(words: str) -> str:

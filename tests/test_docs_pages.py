@@ -180,6 +180,8 @@ NO_REFERENCE = {
     "compat",
     "files",
     "mapping",
+    "own_task",
+    "running_task",
     "task",
     "validation",
     "cli.ledger",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -62,6 +63,23 @@ OF_COUNTRIES: Final[Mapping[str, Cap]] = {
 }
 """The careful caps of countries whose law has one, by ISO 3166 code. Not legal advice. For a day of the calendar stands
 the length of one, so that no two calls fall on the same day."""
+
+
+_WRITTEN: Final = re.compile(r"([1-9][0-9]{0,3}) (?:in|within) ([1-9][0-9]{0,3}) (hour|day)s?")
+
+
+def parse_caps(text: str) -> list[Cap]:
+    """Return the caps that a text gives, such as `2 in 24 hours, 5 in 7 days`; none for the text `none`.
+
+    :param text: one or several, between commas
+    :raises ValueError: it is something else
+    """
+    if text.strip().lower() == "none":
+        return []
+    found = [_WRITTEN.fullmatch(" ".join(part.lower().split())) for part in text.split(",")]
+    if not all(found):
+        raise ValueError("caps are written such as '2 in 24 hours, 5 in 7 days', or 'none'")
+    return [Cap(int(each[1]), timedelta(**{f"{each[3]}s": int(each[2])})) for each in found if each]
 
 
 def allowed_from(caps: Sequence[Cap], calls: Sequence[datetime], now: datetime) -> tuple[Cap, datetime] | None:

@@ -158,7 +158,7 @@ def _embedded_file() -> Path:
 COMMANDS = [
     GroupCommand(
         name="ledger",
-        help="In preparation, no operator uses it yet: the memory of all intended calls",
+        help="The ledger in SQL: what every task, run and deployment knows of all intended calls",
         subcommands=[
             ActionCommand(
                 name="init",

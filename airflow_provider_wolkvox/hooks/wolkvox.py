@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,8 @@ from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID
 from airflow_provider_wolkvox.phone import PhoneNumber
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from airflow_provider_wolkvox.api import AgentCall, ReportedCall, TokenInfo, WolkvoxClient
+    from airflow_provider_wolkvox.api import AgentCall, WolkvoxClient
+    from airflow_provider_wolkvox.calling.caps import Cap
     from airflow_provider_wolkvox.calling.hours import Hours
 
 
@@ -38,7 +37,8 @@ class WolkvoxHook(BaseHook):
     The connection's fields: **host** is the server code, **password** the token. Extras, all optional:
 
     - `dial_prefix`: digits that the operation dials before every number
-    - `country`, `timezone`: whose law and which clock decide when a customer may be called
+    - `country`, `timezone`: whose law and which clock decide when, and how often, a customer may be called
+    - `cap`: how often instead, such as `2 in 24 hours, 5 in 7 days`, or `none`
     - `reports_timezone`: the clock of wolkvox's reports; `America/Bogota` if not given
     - `base_url`: another address to send to: a simulator's or a gateway's
     - `connect_timeout`, `total_timeout`: seconds; 10 and 60 if not given
@@ -122,30 +122,56 @@ class WolkvoxHook(BaseHook):
             value = value.strip()
         return None if value == "" else value
 
-    def aux_call(self, agent_id: str | int, customer_phone: str | int, **around: Any) -> AgentCall:
-        """Make an agent ring a customer; see `WolkvoxClient.aux_call` for arguments and errors."""
-        return self.get_conn().aux_call(agent_id, customer_phone, **around)
+    def aux_call(
+        self, agent_id: str | int, customer_phone: str | int, *, idempotency_key: str | None = None
+    ) -> AgentCall:
+        """Make an agent ring a customer: within a task, with a ledger in SQL, at most once, whatever runs again.
 
-    def dial(self, agent_id: str | int, customer_phone: str | int, **more: Any) -> AgentCall:
-        """Make an agent ring any number; see `WolkvoxClient.dial` for arguments and errors."""
-        return self.get_conn().dial(agent_id, customer_phone, **more)
+        For a task of your own, which has to be in the token's pool. The stop switch and the connection's cap hold;
+        calling hours and lateness are yours to judge: `AuxCallOperator` and `@task.wolkvox_call` do that too. Without a
+        ledger in SQL (`[wolkvox] ledger_conn_id`), and outside of a task, what runs again calls again, and a warning in
+        the log says so.
 
-    def transfer(self, agent_id: str | int, customer_phone: str | int, **more: Any) -> AgentCall:
-        """Transfer an agent's present call; see `WolkvoxClient.transfer` for arguments and errors."""
-        return self.get_conn().transfer(agent_id, customer_phone, **more)
-
-    def find_call(
-        self, agent_id: str | int, customer_phone: str | int, sent_at: datetime, *, made_by: str = "aux_call"
-    ) -> ReportedCall | None:
-        """Look in wolkvox's reports for a call.
-
-        Arguments and errors are as for `WolkvoxClient.find_call`.
+        :param agent_id: the agent's extension
+        :param customer_phone: the customer's number
+        :param idempotency_key: what identifies the call; default None: in one run of a DAG, a customer is called once
+        :return: the call; an earlier one, if it was made already
+        :raises AirflowFailException: with a ledger: the call must not be made (again), wolkvox rejected it, or its
+            outcome is unknown
+        :raises AirflowException: with a ledger: it was not made, and a retry may make it
+        :raises WolkvoxError: without: as for `WolkvoxClient.aux_call`
+        :raises ValueError: an argument or a field of the connection is invalid, or `idempotency_key` is given and
+            nothing would remember it
         """
-        return self.get_conn().find_call(agent_id, customer_phone, sent_at, made_by=made_by)
+        from airflow_provider_wolkvox.own_task import call_once, remembering_context
 
-    def token_info(self) -> TokenInfo:
-        """Return the token's use of the daily quota; see `WolkvoxClient.token_info`."""
-        return self.get_conn().token_info()
+        context, why = remembering_context()
+        if context is not None:
+            return call_once(self, agent_id, customer_phone, idempotency_key, context)
+        if idempotency_key is not None:
+            raise ValueError(f"idempotency_key needs a ledger in SQL within a task: {why}. No call was made")
+        self.log.warning("Nothing keeps this call from being made again if its task runs again: %s.", why)
+        return self.get_conn().aux_call(agent_id, customer_phone)
+
+    def caps(self, given: Cap | Sequence[Cap] | str | None = OF_CONNECTION) -> tuple[Sequence[Cap], bool]:
+        """Return how often a customer may be called, and whether only the law says so.
+
+        :param given: the caps themselves, None for none, or `"connection"` (default): the connection's `cap` and, if
+            that is empty, the careful cap of the law of its `country`
+        :raises ValueError: the connection's `cap` is invalid
+        """
+        from airflow_provider_wolkvox.calling.caps import OF_COUNTRIES, Cap, parse_caps
+
+        if given is None:
+            return (), False
+        if not isinstance(given, str):
+            return ([given] if isinstance(given, Cap) else list(given)), False
+        written = self.extra("cap")
+        if written is not None:
+            with self._blaming("Cap"):
+                return parse_caps(str(written)), False
+        law = OF_COUNTRIES.get(str(self.extra("country") or "").strip().upper())
+        return ([law] if law else ()), True
 
     def calling_hours(
         self, given: Hours | str | None = OF_CONNECTION, phone: str | int | PhoneNumber | None = None
@@ -257,6 +283,7 @@ class WolkvoxHook(BaseHook):
 
         try:
             client = self.get_conn()
+            self.caps()
             client.check_reachable()
             if not _is_true(self.extra("authenticated_test")):
                 return True, (

@@ -61,6 +61,11 @@ class Origin:
     try_number: int = 0
     deployment: str = ""
 
+    @property
+    def of_run(self) -> tuple[str, str, str]:
+        """What tells its DAG run from every other."""
+        return self.namespace, self.dag_id, self.run_id
+
     def __str__(self) -> str:
         index = f" {self.map_index}" if self.map_index >= 0 else ""
         return f"{self.dag_id} {self.run_id} {self.task_id}{index}, try {self.try_number}"
@@ -100,6 +105,16 @@ class Intent:
     campaign_id: str = ""
     server: str = ""
     due: datetime | None = None
+
+
+def customers_key(origin: Origin, action: str, customer: str) -> tuple[str, ...]:
+    """Return the key of an intent by its customer: in one run, one kind of call, whatever task or index asks.
+
+    :param origin: the task that asks
+    :param action: what it asks for, such as `aux_call`
+    :param customer: the customer's canonical number
+    """
+    return ("run", *origin.of_run, action, customer)
 
 
 def authors_key(idempotency_key: str, part: str = "") -> tuple[str, ...]:

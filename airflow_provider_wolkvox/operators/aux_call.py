@@ -68,7 +68,7 @@ class AuxCallOperator(SingleCallOperator):
 
     def ring(self, **around: Any) -> AgentCall:
         """Make the auxiliary call; see `WolkvoxClient.aux_call`."""
-        return self.hook.aux_call(self.agent_id, self.customer_phone, **around)
+        return self.hook.get_conn().aux_call(self.agent_id, self.customer_phone, **around)
 
 
 def __getattr__(name: str) -> Any:

@@ -19,8 +19,8 @@ from airflow_provider_wolkvox.calling.lateness import instant
 from airflow_provider_wolkvox.compat import describe, is_test_run, lock_supervisor, was_cleared
 from airflow_provider_wolkvox.files import require_writable, write
 from airflow_provider_wolkvox.operators.calling import CallingOperator, not_a_call
-from airflow_provider_wolkvox.operators.once import can_pause, pause_until, why_too_late
 from airflow_provider_wolkvox.phone import PhoneNumber, masked
+from airflow_provider_wolkvox.running_task import can_pause, pause_until, settle, why_superseded, why_too_late
 from airflow_provider_wolkvox.validation import (
     Checks,
     choices,
@@ -335,7 +335,7 @@ class AuxCallBatchOperator(CallingOperator):
             if batch.counts[made]:
                 self.log.warning("%s of %d calls: %s.", batch.counts[made], len(batch.calls), meaning)
         if batch.counts[Made.UNKNOWN] and world.remembers:
-            self.log.warning("%s (of a batch, with --agent and --phone-ends).", self.settle(context))
+            self.log.warning("%s (of a batch, with --agent and --phone-ends).", settle(context))
         self.made = batch.counts[Made.ACCEPTED.value]
         tell(assets, summary, context)
         if self.do_xcom_push:
@@ -470,7 +470,7 @@ class _World:
 
         sent_at = datetime.now(UTC)
         try:
-            made = self._task.hook.aux_call(call.agent_id, call.phone.written, before_sending=last_look)
+            made = self._task.hook.get_conn().aux_call(call.agent_id, call.phone.written, before_sending=last_look)
         except NotSent as failure:
             return Outcome(Made.NOT_SENT, sent_at, reason=failure.why), Stop(str(failure), final=False)
         except (TokenBusy, ApiUnavailable) as failure:
@@ -527,7 +527,7 @@ class _World:
     def why_superseded(self) -> str | None:
         """Return why nothing may be reported, None if it may: another process may be the task's by now."""
         try:
-            lost = self._task.why_superseded(self.context)
+            lost = why_superseded(self.context)
             if lost is None:
                 # A task that was cleared and runs again is running, too: the store knows which process is whose.
                 self._fence.write({})

@@ -15,7 +15,7 @@ from airflow_provider_wolkvox.calling.lateness import instant
 from airflow_provider_wolkvox.files import require_writable, write
 from airflow_provider_wolkvox.hooks.wolkvox import UsesHook
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane
-from airflow_provider_wolkvox.operators.once import due, origin_of
+from airflow_provider_wolkvox.running_task import due, origin_of
 from airflow_provider_wolkvox.validation import Checks, campaign, instant_or_length, optional, path, rules, switch
 
 if TYPE_CHECKING:

@@ -15,9 +15,10 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow_provider_wolkvox.compat import describe
 from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION
 from airflow_provider_wolkvox.links import WolkvoxManagerLink
-from airflow_provider_wolkvox.not_done import NotDone, Then, Words
-from airflow_provider_wolkvox.operators.once import OnceOperator, can_pause, why_too_late
+from airflow_provider_wolkvox.not_done import OF_A_CALL, NotDone, Then
+from airflow_provider_wolkvox.operators.once import OnceOperator
 from airflow_provider_wolkvox.phone import mask_numbers, masked
+from airflow_provider_wolkvox.running_task import can_pause, why_superseded, why_too_late
 from airflow_provider_wolkvox.validation import (
     Checks,
     agent,
@@ -99,14 +100,7 @@ class CallingOperator(OnceOperator):
         "on_unknown": choice(*get_args(OnUnknown)),
         "look_up_timeout": length_or_none_at_all,
     }
-    words = Words(
-        request="call",
-        for_whom="customer",
-        nothing="no phone rang",
-        perhaps="the phone may have rung",
-        look="look for the call in wolkvox's reports (connected calls, not-connected calls)",
-        again="ring",
-    )
+    words = OF_A_CALL
 
     def __init__(
         self,
@@ -144,39 +138,29 @@ class CallingOperator(OnceOperator):
         from airflow_provider_wolkvox.api import WolkvoxError
 
         try:
-            return self.hook.find_call(agent_id, customer_phone, sent_at, made_by=self.api)
+            return self.hook.get_conn().find_call(agent_id, customer_phone, sent_at, made_by=self.api)
         except (WolkvoxError, ValueError) as failure:
             self.log.warning("The reports could not be read: %s", failure)
             return None
 
     def caps(self, *, counted: bool) -> Sequence[Cap]:
-        """Return how often the customer may be called: what `cap` says, else the law of the connection's country.
+        """Return how often the customer may be called; see `WolkvoxHook.caps`.
 
         :param counted: whether the ledger can count
-        :raises NotDone: it cannot, and the author gave a cap
+        :raises NotDone: it cannot, and a cap was given that is not the law's
         """
-        from airflow_provider_wolkvox.calling.caps import OF_COUNTRIES, Cap
-
-        if self.cap is None:
-            return ()
-        if self.cap != OF_CONNECTION:
-            given: Any = [self.cap] if isinstance(self.cap, Cap) else self.cap
-            if not counted:
+        caps, of_law = self.hook.caps(self.cap)
+        if caps and not counted:
+            shown = " and ".join(map(str, caps))
+            if not of_law:
                 self.reject("cap", "cap needs a ledger in SQL, and [wolkvox] ledger_conn_id is not set", _SET_UP)
-            return list(given)
-        country = str(self.hook.extra("country") or "").strip().upper()
-        law = OF_COUNTRIES.get(country)
-        if law is None:
-            return ()
-        if not counted:
             self.log.warning(
-                "Nobody counts how often a customer is called, which the law of %s limits to %s: that needs a ledger "
-                "in SQL ([wolkvox] ledger_conn_id).",
-                country,
-                law,
+                "Nobody counts how often a customer is called, which the law of the connection's country limits to %s: "
+                "that needs a ledger in SQL ([wolkvox] ledger_conn_id).",
+                shown,
             )
             return ()
-        return [law]
+        return caps
 
     def look_up_command(self, entry: Entry) -> str:
         """Return the command that looks for the call in wolkvox's reports, as a sentence.
@@ -262,7 +246,7 @@ class SingleCallOperator(CallingOperator):
             return
         state = "unknown" if self.last_entry.state.may_have_rung else self.last_entry.state.value
         try:
-            if self.why_superseded(context) is None:
+            if why_superseded(context) is None:
                 context["ti"].xcom_push(key="state", value=state)
         except Exception as failure:
             # Why the call was not accepted matters more.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from airflow_provider_wolkvox.not_done import Words
 from airflow_provider_wolkvox.operators.once import OnceOperator
 from airflow_provider_wolkvox.operators.repeatable import RepeatableOperator
+from airflow_provider_wolkvox.running_task import release
 from airflow_provider_wolkvox.validation import (
     Checks,
     campaign,
@@ -263,7 +264,7 @@ class CampaignAddRecordsOperator(OnceOperator):
         if not result["accepted"]:
             self.fail(
                 f"wolkvox accepted none of {result['sent']} records: {'; '.join(result['errors'][:5])}. Correct them, "
-                f"then have them sent again. {self.release(context)}."
+                f"then have them sent again. {release(self.words, context)}."
             )
         if result["refused"]:
             self.log.warning("wolkvox refused %d records: %s", result["refused"], "; ".join(result["errors"][:20]))

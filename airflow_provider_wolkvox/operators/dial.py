@@ -43,7 +43,7 @@ class DialOperator(SingleCallOperator):
 
     def ring(self, **around: Any) -> AgentCall:
         """Dial the number; see `WolkvoxClient.dial`."""
-        return self.hook.dial(
+        return self.hook.get_conn().dial(
             self.agent_id,
             self.customer_phone,
             customer_id=self.customer_id,

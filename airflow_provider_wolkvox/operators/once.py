@@ -6,26 +6,27 @@ does the rest, the same for a call, a recall of records and each batch of an upl
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow.exceptions import AirflowRescheduleException
-from airflow.providers.common.compat.sdk import (
-    AirflowException,
-    AirflowFailException,
-    AirflowSkipException,
-    BaseOperator,
-)
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
-from airflow_provider_wolkvox.calling.lateness import instant, too_late
-from airflow_provider_wolkvox.compat import state_of
+from airflow_provider_wolkvox.calling.lateness import instant
 from airflow_provider_wolkvox.hooks.wolkvox import UsesHook
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane
 from airflow_provider_wolkvox.not_done import NotDone, Then, Words
+from airflow_provider_wolkvox.running_task import (
+    due,
+    origin_of,
+    raise_for,
+    release,
+    settle,
+    why_superseded,
+    why_too_late,
+)
 from airflow_provider_wolkvox.stop_switch import StopWatch
 from airflow_provider_wolkvox.validation import Checks, length, optional, switch, text
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from airflow_provider_wolkvox.at_most_once import Send
     from airflow_provider_wolkvox.calling.caps import Cap
     from airflow_provider_wolkvox.ledger.base import Ledger
-    from airflow_provider_wolkvox.ledger.entry import Entry, Intent, Origin
+    from airflow_provider_wolkvox.ledger.entry import Entry, Intent
     from airflow_provider_wolkvox.ledger.sql import SqlLedger
     from airflow_provider_wolkvox.ledger.task_state import TaskStateLedger
 
@@ -195,20 +196,18 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         :param index: which of a task's requests it is, from 0; default 0, the only or first one
         :param idempotency_key: what identifies this one; default none, the task's own `idempotency_key` and the index
         """
-        from airflow_provider_wolkvox.ledger.entry import Intent, authors_key
+        from airflow_provider_wolkvox.ledger.entry import Intent, authors_key, customers_key
 
         origin = origin_of(context)
-        run = (origin.namespace, origin.dag_id, origin.run_id)
         arguments: tuple[str, ...] = ()
         if idempotency_key or self.idempotency_key is not None:
             part = "" if idempotency_key else str(index or "")
             key = authors_key(idempotency_key or str(self.idempotency_key), part)
             arguments = (agent_id, what)
         elif customer:
-            # In one run a customer is called once by one kind of request, whatever task or index asks.
-            key = ("run", *run, action, customer)
+            key = customers_key(origin, action, customer)
         else:
-            key = ("task", *run, origin.task_id, str(origin.map_index), action, what, str(index or ""))
+            key = ("task", *origin.of_run, origin.task_id, str(origin.map_index), action, what, str(index or ""))
         return Intent(
             key=key,
             action=action,
@@ -314,42 +313,9 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
 
         :raises AirflowFailException: it was cleared, marked or given up; nothing was sent
         """
-        lost = self.why_superseded(context)
+        lost = why_superseded(context)
         if lost:
             self.fail(self.words.superseded(lost))
-
-    def why_superseded(self, context: Context) -> str | None:
-        """Return why this process is not the task's any more, None if it is, as far as Airflow's server says.
-
-        Such a process must neither send nor report anything: another one may have done so meanwhile.
-
-        :param context: the task's
-        """
-        state = state_of(context["ti"])
-        if state == "running":
-            return None
-        return (
-            f"The task is no longer running for Airflow (its state is {state}): it was cleared, marked or given up "
-            "since this try began"
-        )
-
-    def release(self, context: Context, entry: Entry | None = None) -> str:
-        """Return how a person has the request made once more.
-
-        :param context: the task's
-        :param entry: what the ledger knows of it, perhaps from another task; default None, nothing
-        """
-        command = f"airflow wolkvox release {_task_of(context, entry)} --yes"
-        return f"To {self.words.again} on purpose, and only then: `{command}`, then clear the task"
-
-    def settle(self, context: Context, entry: Entry | None = None) -> str:
-        """Return how a person records what came of a request whose outcome is unknown.
-
-        :param context: the task's
-        :param entry: what the ledger knows of it, perhaps from another task; default None, nothing
-        """
-        command = f"airflow wolkvox settle {_task_of(context, entry)}"
-        return f"Once you know what came of it: `{command} --conn-id ID` or `{command} --not-made`, then clear the task"
 
 
 class _Task:
@@ -361,7 +327,7 @@ class _Task:
         self.words = task.words
 
     def superseded(self) -> str | None:
-        return self._task.why_superseded(self._context)
+        return why_superseded(self._context)
 
     def require_allowed(self) -> None:
         self._task.require_allowed(self._context)
@@ -379,10 +345,10 @@ class _Task:
         return self._task.look_up(entry, remembered=remembered)
 
     def release(self, entry: Entry | None) -> str:
-        return self._task.release(self._context, entry)
+        return release(self.words, self._context, entry)
 
     def settle(self, entry: Entry) -> str:
-        return self._task.settle(self._context, entry)
+        return settle(self._context, entry)
 
     def where_to_look(self, entry: Entry) -> str:
         return self._task.look_up_command(entry)
@@ -401,87 +367,3 @@ def _take_over(before: TaskStateLedger, ledger: SqlLedger, intent: Intent) -> No
         attempt = Claimed(known.intent_key, known.attempt_id, known.origin)
         moved = Settlement(claimed=attempt, state=CallState.NOT_SENT, reason="recorded in the ledger in SQL since")
         before.settle(moved)
-
-
-def raise_for(ended: NotDone) -> NoReturn:
-    """Have Airflow do with the task what follows.
-
-    :param ended: why its request is not known to be made
-    :raises AirflowException: its retries apply
-    :raises AirflowFailException: they could not help
-    :raises AirflowSkipException: the task is skipped
-    :raises AirflowRescheduleException: it runs again later
-    """
-    if ended.then is Then.SKIP:
-        raise AirflowSkipException(str(ended)) from None
-    if ended.then is Then.WAIT and ended.until and can_pause():
-        pause_until(ended.until)
-    raise (AirflowFailException if ended.then is Then.FAIL else AirflowException)(str(ended)) from None
-
-
-def origin_of(context: Context) -> Origin:
-    """Return which task asks, as the ledger keeps it."""
-    from airflow_provider_wolkvox.ledger.configuration import namespace
-    from airflow_provider_wolkvox.ledger.entry import Origin
-
-    ti = context["ti"]
-    return Origin(
-        namespace=namespace(),
-        dag_id=ti.dag_id,
-        run_id=ti.run_id,
-        task_id=ti.task_id,
-        map_index=-1 if ti.map_index is None else ti.map_index,
-        try_number=ti.try_number,
-    )
-
-
-def why_too_late(
-    context: Context, call_before: datetime | str | None, max_age: timedelta | None, *, at: datetime | None = None
-) -> str | None:
-    """Return why a request comes too late in a task's run, None if it does not.
-
-    :param call_before: the instant from which it is too late, an aware datetime or its ISO 8601 text; None for never
-    :param max_age: how long after the run was due it may still be made; None for any time
-    :param at: when it would be made, aware; default now
-    """
-    try:
-        return too_late(
-            at or datetime.now(UTC),
-            call_before=instant(call_before, "call_before") if call_before is not None else None,
-            due=due(context),
-            max_age=max_age,
-        )
-    except ValueError as wrong:
-        return str(wrong)
-
-
-def pause_until(at: datetime) -> NoReturn:
-    """Give the lane back and have the task run again at an instant; see `can_pause`.
-
-    :param at: the instant, aware
-    :raises AirflowRescheduleException: always; Airflow then does it
-    """
-    raise AirflowRescheduleException(at)  # type: ignore[no-untyped-call]
-
-
-def can_pause() -> bool:
-    """Return whether Airflow runs a task again later that is no sensor: from 3.1.8 [ran]."""
-    from airflow import __version__ as airflow_version
-    from packaging.version import Version
-
-    return Version(airflow_version) >= Version("3.1.8")
-
-
-def _task_of(context: Context, entry: Entry | None = None) -> str:
-    """Return what names to a command the task instance that a request is recorded for."""
-    asked = entry.origin if entry is not None and entry.origin.dag_id else origin_of(context)
-    names = [asked.dag_id, asked.run_id, asked.task_id, *(() if asked.map_index < 0 else (asked.map_index,))]
-    return " ".join(shlex.quote(str(name)) for name in names)
-
-
-def due(context: Context) -> datetime | None:
-    """Return when the run was due: the end of the interval or, if a person asked later, that moment."""
-    run: Any = context["dag_run"]
-    # `run_after` came with 3.0; before, a manual run's logical date is the moment that it was asked for.
-    moments = (context.get("data_interval_end"), getattr(run, "run_after", None) or getattr(run, "logical_date", None))
-    return max((moment for moment in moments if moment is not None), default=None)

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 from airflow_provider_wolkvox.hooks.wolkvox import UsesHook
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, InLane
-from airflow_provider_wolkvox.operators.once import why_too_late
+from airflow_provider_wolkvox.running_task import why_too_late
 from airflow_provider_wolkvox.validation import Checks, length, optional
 
 if TYPE_CHECKING:

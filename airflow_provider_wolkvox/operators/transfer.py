@@ -83,4 +83,4 @@ class TransferOperator(SingleCallOperator):
 
     def ring(self, **around: Any) -> AgentCall:
         """Transfer the call; see `WolkvoxClient.transfer`."""
-        return self.hook.transfer(self.agent_id, self.customer_phone, to_agent=self.to_agent, **around)
+        return self.hook.get_conn().transfer(self.agent_id, self.customer_phone, to_agent=self.to_agent, **around)

@@ -21,7 +21,7 @@ def connection_form():
         hook = WolkvoxHook(conf["conn_id"])
         connection = hook.connection
         with hook.closing():
-            hook.token_info()
+            hook.get_conn().token_info()
             hook.aux_call(AGENT, conf["phone"])
         return {
             "host": connection.host,

@@ -23,8 +23,7 @@ from test_batch import batch
 from test_ledger_interruptions import connection
 
 from airflow_provider_wolkvox import batch as engine
-from airflow_provider_wolkvox.api import client, transport
-from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
+from airflow_provider_wolkvox.api import WolkvoxClient, client, transport
 from airflow_provider_wolkvox.ledger import BatchLedger, CallState, batch_key_of
 from airflow_provider_wolkvox.operators.aux_call_batch import _World
 from airflow_provider_wolkvox.simulator import Simulator
@@ -355,7 +354,7 @@ def test_an_execution_timeout_while_it_waits_is_retried_and_goes_on(monkeypatch)
 @needs_ledger
 @pytest.mark.parametrize("error", [RuntimeError, ValueError, OSError])
 def test_an_exception_of_any_kind_after_a_request_leaves_it_in_doubt(monkeypatch, error):
-    aux_call, raised = WolkvoxHook.aux_call, []
+    aux_call, raised = WolkvoxClient.aux_call, []
 
     def fails_after_the_reply(self, *given, **around):
         made = aux_call(self, *given, **around)
@@ -365,7 +364,7 @@ def test_an_exception_of_any_kind_after_a_request_leaves_it_in_doubt(monkeypatch
         return made
 
     with wolkvox(monkeypatch) as (sim, server):
-        monkeypatch.setattr(WolkvoxHook, "aux_call", fails_after_the_reply)
+        monkeypatch.setattr(WolkvoxClient, "aux_call", fails_after_the_reply)
         first = run_try(batch(calls=THREE), server, retries=1)
         assert first.state in ("failed", "up_for_retry")
         second = run_try(batch(calls=THREE), server, try_number=2, max_tries=1)
@@ -412,7 +411,7 @@ def test_a_thousand_calls_of_the_real_task_cost_ten_times_as_much_as_a_hundred(m
         conn_id = "x"
         accepted_at = datetime.now(UTC)
 
-    monkeypatch.setattr(WolkvoxHook, "aux_call", lambda *given, **around: around["before_sending"]() or Made)
+    monkeypatch.setattr(WolkvoxClient, "aux_call", lambda *given, **around: around["before_sending"]() or Made)
     with wolkvox(monkeypatch) as (_, server):
 
         def cost(number: int) -> int:

@@ -12,7 +12,7 @@ from interruptions import Interruption
 from task_runner import Server, run_try
 from test_batch import ALL_ONCE, CALLS, PHONES, batch, states
 
-from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
+from airflow_provider_wolkvox.api import WolkvoxClient
 from airflow_provider_wolkvox.operators import aux_call_batch
 from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
 
@@ -169,7 +169,7 @@ def test_two_processes_of_one_task_ring_nobody_twice_nor_does_a_clear(
 def test_what_a_second_process_made_during_a_call_is_known_to_a_clear(
     simulator, wolkvox_connection, server, monkeypatch
 ):
-    aux_call, ran = WolkvoxHook.aux_call, []
+    aux_call, ran = WolkvoxClient.aux_call, []
 
     def overtaken(self, agent_id, phone, **around):
         if phone == PHONES[1] and not ran:
@@ -177,7 +177,7 @@ def test_what_a_second_process_made_during_a_call_is_known_to_a_clear(
             run_try(batch(calls=CALLS[:5]), server, quiet=True)
         return aux_call(self, agent_id, phone, **around)
 
-    monkeypatch.setattr(WolkvoxHook, "aux_call", overtaken)
+    monkeypatch.setattr(WolkvoxClient, "aux_call", overtaken)
     # What a thread would write in the very moment in which the other one does is the window of docs/guarantees.md.
     monkeypatch.setattr(aux_call_batch._World, "may_look_ahead", False)
     run_try(batch(calls=CALLS[:5]), server, quiet=True)

@@ -23,11 +23,11 @@ from interruptions import Interruption
 from samples import AGENT, PHONE, SERVER, TOKEN
 from task_runner import Server, kind_of, run_try
 
+from airflow_provider_wolkvox import running_task
 from airflow_provider_wolkvox.calling import CallingHours
 from airflow_provider_wolkvox.calling.countries import COUNTRIES
 from airflow_provider_wolkvox.ledger import CallState, Entry
 from airflow_provider_wolkvox.operators import calling as calling_module
-from airflow_provider_wolkvox.operators import once
 from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
 from airflow_provider_wolkvox.simulator import Simulator
 
@@ -83,7 +83,7 @@ class Clock:
 @pytest.fixture
 def clock():
     clock = Clock(MONDAY)
-    with clock.installed(calling_module, once):
+    with clock.installed(calling_module, running_task):
         yield clock
 
 
@@ -537,7 +537,7 @@ def test_at_any_instant_of_the_operators_clock_a_ring_happens_only_in_the_hours(
     """The clock may jump anywhere from one look to the next; the last one counts."""
     first, last = instants[0], instants[-1]
     clock, server = Clock(first), Server()
-    with Simulator() as sim, clock.installed(calling_module, once), pytest.MonkeyPatch.context() as patch:
+    with Simulator() as sim, clock.installed(calling_module, running_task), pytest.MonkeyPatch.context() as patch:
         fields = {"conn_type": "wolkvox", "host": SERVER, "password": sim.token, "extra": {"base_url": sim.base_url}}
         patch.setenv("AIRFLOW_CONN_WOLKVOX_DEFAULT", json.dumps(fields))
         moves(clock, server, "GetTaskStates", last)

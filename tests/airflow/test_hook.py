@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from capabilities import needs_raw_extra
 from samples import AGENT, PHONE, TOKEN
 
 from airflow_provider_wolkvox.api import NotSent, OutcomeUnknown, TokenInvalid
+from airflow_provider_wolkvox.calling import Cap
 from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
 
 
@@ -73,7 +74,7 @@ def test_the_connection_is_read_once(connect, monkeypatch):
     monkeypatch.setattr(WolkvoxHook, "get_connection", lambda self, *args: asked.append(args) or read(*args))
 
     hook = connect()
-    hook.token_info()
+    hook.get_conn().token_info()
     hook.aux_call(AGENT, PHONE)
 
     assert asked == [("wolkvox_default",)]
@@ -139,6 +140,7 @@ def test_blank_extras_mean_the_defaults(connect, simulator, blank):
         "country",
         "timezone",
         "reports_timezone",
+        "cap",
         "authenticated_test",
     )
     hook = connect(extra=dict.fromkeys(names, blank))
@@ -375,7 +377,7 @@ def test_a_refusal_comes_out_as_the_client_raises_it(connect):
 
 def test_no_repr_shows_the_token(connect):
     hook = connect()
-    hook.token_info()
+    hook.get_conn().token_info()
     assert TOKEN not in f"{hook!r} {hook.get_conn()!r}"
 
 
@@ -410,6 +412,7 @@ def test_the_form_has_a_widget_for_each_extra():
         "country",
         "timezone",
         "reports_timezone",
+        "cap",
         "base_url",
         "connect_timeout",
         "total_timeout",
@@ -450,6 +453,31 @@ def test_a_server_code_that_is_a_number_is_an_error_before_any_request(set_conne
         hook.get_conn()
 
 
+# The cap
+
+
+def test_the_connections_cap_takes_the_place_of_its_countrys(set_connection):
+    day = timedelta(hours=24)
+    for extra, caps, of_law in (
+        ({}, [], True),
+        ({"country": "CO"}, [Cap(1, day)], True),
+        ({"country": "CO", "cap": "3 in 24 hours, 9 in 7 days"}, [Cap(3, day), Cap(9, 7 * day)], False),
+        ({"country": "CO", "cap": "none"}, [], False),
+    ):
+        set_connection(extra=extra)
+        found, is_of_law = WolkvoxHook().caps()
+        assert (list(found), is_of_law) == (caps, of_law)
+        assert list(WolkvoxHook().caps(Cap(2, day))[0]) == [Cap(2, day)]
+        assert not WolkvoxHook().caps(None)[0]
+
+
+def test_a_cap_that_is_none_is_named_by_its_field(connect, simulator):
+    hook = connect(extra={"base_url": simulator.base_url, "cap": "twice a day"})
+    well, message = hook.test_connection()
+    assert not well
+    assert "the field 'Cap': caps are written such as '2 in 24 hours, 5 in 7 days', or 'none'" in message
+
+
 # Nothing is left open
 
 
@@ -461,15 +489,15 @@ def open_sockets() -> int:
     return found
 
 
-@pytest.mark.parametrize("use", ["token_info", "test_connection"])
+@pytest.mark.parametrize("use", [lambda hook: hook.get_conn().token_info(), WolkvoxHook.test_connection])
 def test_a_hook_that_nobody_closes_leaves_no_socket_behind(simulator, set_connection, use):
     set_connection(extra={"base_url": simulator.base_url, "authenticated_test": True})
     gc.disable()  # none waits to be found in a circle
     try:
-        getattr(WolkvoxHook(), use)()
+        use(WolkvoxHook())
         before = open_sockets()
         for _ in range(20):
-            getattr(WolkvoxHook(), use)()
+            use(WolkvoxHook())
         # The simulator's ends of them close once it has seen ours close.
         deadline = time.monotonic() + 60
         while open_sockets() > before + 2 and time.monotonic() < deadline:
@@ -488,7 +516,7 @@ def test_a_call_just_made_is_found_wherever_the_customers_are(simulator, set_con
     hook = WolkvoxHook()
     sent_at = datetime.now(UTC)
     call = hook.aux_call("10001", "3005550101")
-    found = hook.find_call("10001", "3005550101", sent_at)
+    found = hook.get_conn().find_call("10001", "3005550101", sent_at)
     assert found is not None
     assert found.conn_id == call.conn_id
 

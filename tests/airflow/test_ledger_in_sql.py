@@ -17,6 +17,7 @@ from tries import DAG_ID, RUN_ID
 
 from airflow_provider_wolkvox import at_most_once
 from airflow_provider_wolkvox.__main__ import main
+from airflow_provider_wolkvox.api import WolkvoxClient
 from airflow_provider_wolkvox.calling import Cap
 from airflow_provider_wolkvox.cli import calls
 from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
@@ -27,8 +28,8 @@ from airflow_provider_wolkvox.ledger.sql import SqlLedger
 from airflow_provider_wolkvox.operators.agent import HangUpOperator
 from airflow_provider_wolkvox.operators.aux_call import AuxCallBatchOperator, AuxCallOperator
 from airflow_provider_wolkvox.operators.dial import DialOperator
-from airflow_provider_wolkvox.operators.once import can_pause
 from airflow_provider_wolkvox.phone import PhoneNumber
+from airflow_provider_wolkvox.running_task import can_pause
 
 OTHER_AGENT, OTHER_PHONE = "10002", "3005550102"
 ONE_A_DAY = Cap(calls=1, within=timedelta(hours=24))
@@ -479,14 +480,14 @@ def test_a_batch_leaves_the_call_that_another_task_is_making_as_that_task_wrote_
     customer = PhoneNumber.parse(PHONES[3]).key("")
     key = ("run", "default", DAG_ID, RUN_ID, "aux_call", customer)
     intent = Intent(key=key, action="aux_call", origin=Origin(task_id="another"), customer=customer)
-    real, claimed = WolkvoxHook.aux_call, []
+    real, claimed = WolkvoxClient.aux_call, []
 
     def call_while_another_task_claims(hook, *args, **options):
         if not claimed:
             claimed.append(ledger.claim(intent))
         return real(hook, *args, **options)
 
-    with mock.patch.object(WolkvoxHook, "aux_call", call_while_another_task_claims):
+    with mock.patch.object(WolkvoxClient, "aux_call", call_while_another_task_claims):
         run = attempt(batch(fail_on=()))
 
     assert isinstance(claimed[0], Claimed)
@@ -533,7 +534,7 @@ def test_a_batch_whose_token_another_deployment_uses_gives_its_slot_back_and_com
 
 
 def test_a_batch_whose_token_is_taken_in_the_middle_goes_on_later(ledger, simulator, wolkvox_connection, quick):
-    hold, taken = WolkvoxHook.aux_call, []
+    hold, taken = WolkvoxClient.aux_call, []
 
     def call_and_lose_the_token(hook, *args, **options):
         made = hold(hook, *args, **options)
@@ -544,7 +545,7 @@ def test_a_batch_whose_token_is_taken_in_the_middle_goes_on_later(ledger, simula
             taken.append(True)
         return made
 
-    with mock.patch.object(WolkvoxHook, "aux_call", call_and_lose_the_token):
+    with mock.patch.object(WolkvoxClient, "aux_call", call_and_lose_the_token):
         waits = run_try(batch(), Server(), retries=1)
     assert waits.state in ("up_for_reschedule", "up_for_retry"), waits.error
     assert 3 <= sum(simulator.rings.values()) <= 4

@@ -25,6 +25,7 @@ EXTRAS = [
     "country",
     "timezone",
     "reports_timezone",
+    "cap",
     "base_url",
     "connect_timeout",
     "total_timeout",

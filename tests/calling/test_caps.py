@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_wolkvox.calling import Cap
-from airflow_provider_wolkvox.calling.caps import allowed_from
+from airflow_provider_wolkvox.calling.caps import allowed_from, parse_caps
 
 NOW = datetime(2026, 11, 27, 15, tzinfo=UTC)
 DAY = timedelta(hours=24)
@@ -59,3 +61,50 @@ def test_the_window_must_be_a_timedelta():
 
 def test_a_cap_reads_as_words():
     assert str(Cap(2, DAY)) == "2 calls within 1 day, 0:00:00"
+
+
+# As a connection's field has them
+
+
+@pytest.mark.parametrize(
+    ("text", "caps"),
+    [
+        ("2 in 24 hours", [Cap(2, timedelta(hours=24))]),
+        (" 1 within 1 hour ", [Cap(1, timedelta(hours=1))]),
+        ("2 in 24 hours, 5 in 7 Days", [Cap(2, timedelta(hours=24)), Cap(5, timedelta(days=7))]),
+        ("none", []),
+        ("None ", []),
+    ],
+)
+def test_a_text_gives_caps(text, caps):
+    assert parse_caps(text) == caps
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2",
+        "0 in 24 hours",
+        "2 in 0 hours",
+        "two in a day",
+        "2 in 24 hours;",
+        "-1 in 1 day",
+        "2/24h",
+        "2 in 24 hours,",
+        "99999 in 1 day",
+    ],
+)
+def test_a_text_that_gives_no_caps_is_rejected(text):
+    with pytest.raises(ValueError, match="caps are written such as"):
+        parse_caps(text)
+
+
+@given(st.text())
+def test_whatever_the_text_it_gives_caps_or_says_how_they_are_written(text):
+    try:
+        found, said = parse_caps(text), ""
+    except ValueError as wrong:
+        found, said = [], str(wrong)
+    assert all(isinstance(cap, Cap) for cap in found)
+    assert said.startswith("caps are written such as") or not said
