@@ -8,19 +8,20 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wolkvox.calling.callbacks import Attempt, choose
-from airflow_provider_wolkvox.ledger.entry import Entry, Intent, authors_key
+from airflow_provider_wolkvox.calling.callbacks import NEVER_CONNECTED, Attempt, Reason, choose
+from airflow_provider_wolkvox.ledger.entry import Entry, Intent, NotCalled, authors_key
+from airflow_provider_wolkvox.phone import masked
 
 if TYPE_CHECKING:
     from airflow_provider_wolkvox.api import ConnectedCall, Dial, ReportedCall, UnconnectedCall, WolkvoxClient
-    from airflow_provider_wolkvox.calling.callbacks import Plan, Rules
+    from airflow_provider_wolkvox.calling.callbacks import Plan, Rules, Skip
     from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
-    from airflow_provider_wolkvox.ledger.base import Ledger
-    from airflow_provider_wolkvox.ledger.entry import DifferentArguments, Origin
+    from airflow_provider_wolkvox.ledger.entry import Origin
+    from airflow_provider_wolkvox.ledger.sql import SqlLedger
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +29,11 @@ PREDICTIVE = "out_pre"
 """The type of a call that a predictive campaign dialled [doc]."""
 
 
-def nobody(attempts: Sequence[Attempt]) -> Collection[Attempt]:
+def nobody(attempts: Sequence[Attempt], history: Sequence[Attempt]) -> Collection[Attempt]:
     """Return none of a campaign's calls: without a ledger in SQL, only the reports show who was called back.
 
     :param attempts: the campaign's calls
+    :param history: whatever else the reports show
     """
     return ()
 
@@ -46,7 +48,7 @@ def plan_callbacks(
     *,
     do_not_call: bool = True,
     prefix_in_reports: bool = True,
-    called_back: Callable[[Sequence[Attempt]], Collection[Attempt]] = nobody,
+    called_back: Callable[[Sequence[Attempt], Sequence[Attempt]], Collection[Attempt]] = nobody,
 ) -> Plan:
     """Return whom of a campaign's customers to call back now, and whom not, each with its reason.
 
@@ -62,7 +64,8 @@ def plan_callbacks(
     :param do_not_call: whether to leave out who is on wolkvox's do-not-call list
     :param prefix_in_reports: whether reports show a number with the connection's dial prefix before it, as it was
         dialled; nobody documents it
-    :param called_back: tells which of the campaign's attempts were called back, or may have been; default none
+    :param called_back: tells which of the campaign's attempts were called back, or may have been, from these and from
+        whatever else the reports show; default none
     :raises ValueError: the range ends before it begins, or the operation has no such campaign
     :raises WolkvoxError: a report could not be read
     """
@@ -92,57 +95,105 @@ def plan_callbacks(
         len(attempts),
         len(listed),
     )
-    return choose(of_campaign, rules, now, history=attempts, do_not_call=listed, called_back=called_back(of_campaign))
+    done = called_back(of_campaign, attempts)
+    return choose(of_campaign, rules, now, history=attempts, do_not_call=listed, called_back=done)
 
 
-def key_of_cut_call(server: str, attempt: Attempt) -> str:
-    """Return the idempotency key of the callback for a campaign's call, the same in every DAG, run and deployment.
+def key_of_cut_call(server: str, attempt: Attempt, callback: int = 1) -> str:
+    """Return the idempotency key of a callback for a campaign's call, the same in every DAG, run and deployment.
 
     :param server: wolkvox's server code
     :param attempt: the campaign's call
+    :param callback: which of its callbacks, from 1; default 1
     """
     # Without an id of wolkvox's, what tells it is number and instant; the number is kept out of the key.
     told = attempt.conn_id or hashlib.sha256(f"{attempt.phone} {attempt.at.timestamp()}".encode()).hexdigest()[:16]
-    return f"wolkvox/{server}/{attempt.campaign_id}/{told}/1"
+    return f"wolkvox/{server}/{attempt.campaign_id}/{told}/{callback}"
 
 
-@dataclass(frozen=True)
 class KnownCallbacks:
     """What the ledger knows of callbacks, by the campaign's calls that they answer.
 
     :param ledger: the ledger
     :param hook: the connection's
     :param origin: who asks
+    :param per_call: how many callbacks one call may have; default 1
     """
 
-    ledger: Ledger
-    hook: WolkvoxHook
-    origin: Origin
+    def __init__(self, ledger: SqlLedger, hook: WolkvoxHook, origin: Origin, per_call: int = 1) -> None:
+        self._ledger = ledger
+        self._hook = hook
+        self._origin = origin
+        self._per_call = per_call
+        self._next: dict[Attempt, int] = {}
 
     def key(self, attempt: Attempt) -> str:
-        """Return the idempotency key of a call's callback.
+        """Return the idempotency key of a call's next callback.
 
         :param attempt: the campaign's call
         """
-        return key_of_cut_call(self.hook.server_code(), attempt)
+        return key_of_cut_call(self._hook.server_code(), attempt, self._next.get(attempt, 1))
 
-    def __call__(self, attempts: Sequence[Attempt]) -> list[Attempt]:
-        """Return which of a campaign's calls were called back, or may have been, whoever did.
+    def __call__(self, attempts: Sequence[Attempt], history: Sequence[Attempt]) -> list[Attempt]:
+        """Return which of a campaign's calls were called back as often as they may be, or may have been, by whomever.
+
+        A callback that no report shows yet counts as answered.
 
         :param attempts: the campaign's calls
+        :param history: whatever else the reports show
         :raises LedgerError: the ledger does not answer
         """
+        in_vain = {other.conn_id for other in history if other.conn_id and other.result in NEVER_CONNECTED}
+        server = self._hook.server_code()
+        asked = [(attempt, number) for attempt in attempts for number in range(1, self._per_call + 1)]
         # Whichever agent, number or kind of call stands there: it was called back.
-        intents = [
-            Intent(key=authors_key(self.key(attempt)), action="aux_call", origin=self.origin) for attempt in attempts
-        ]
-        found = zip(attempts, self.ledger.known(intents), strict=True)
-        return [attempt for attempt, known in found if known and _entry_of(known).state.may_have_rung]
+        found = self._ledger.known(
+            [
+                Intent(key=authors_key(key_of_cut_call(server, *each)), action="aux_call", origin=self._origin)
+                for each in asked
+            ]
+        )
+        done: dict[Attempt, None] = {}
+        self._next = dict.fromkeys(attempts, 1)
+        for (attempt, number), known in zip(asked, found, strict=True):
+            entry = known if known is None or isinstance(known, Entry) else known.entry
+            if entry is None or not entry.state.may_have_rung:
+                continue
+            self._next[attempt] = number + 1
+            if number == self._per_call or entry.conn_id not in in_vain:
+                done[attempt] = None
+        return list(done)
+
+    def record(self, skips: Iterable[Skip]) -> int:
+        """Record why calls that the rules ask for are not called back now; return how many are new.
+
+        :param skips: the plan's
+        :raises LedgerError: the ledger does not answer
+        """
+        return self._ledger.skip_all(
+            NotCalled(
+                Intent(
+                    key=authors_key(self.key(skip.attempt)),
+                    action="aux_call",
+                    origin=self._origin,
+                    customer=self._hook.customer_key(skip.attempt.phone),
+                    phone=masked(skip.attempt.phone),
+                    agent_id=skip.attempt.agent_id.strip()[:_LONGEST_AGENT],
+                    campaign_id=skip.attempt.campaign_id,
+                    server=self._hook.server_code(),
+                ),
+                skip.reason.value,
+                skip.why,
+                skip.next_allowed,
+            )
+            for skip in skips
+            if skip.reason not in _NOT_ASKED_FOR
+        )
 
 
-def _entry_of(known: Entry | DifferentArguments) -> Entry:
-    # Called back by another kind of call, or by another agent.
-    return known if isinstance(known, Entry) else known.entry
+_LONGEST_AGENT = 64
+# Calls that the rules never meant: nobody asks why these are not called back.
+_NOT_ASKED_FOR = frozenset({Reason.RESULT, Reason.DISPOSITION, Reason.LENGTH, Reason.HUNG_UP_BY})
 
 
 def read_attempts(wolkvox: WolkvoxClient, since: datetime, until: datetime, prefix: str = "") -> list[Attempt]:

@@ -138,6 +138,8 @@ class Rules:
     :param within: the length of that stretch, which rolls (it is no calendar day); by default 24 hours
     :param least_interval: how long after the number's latest attempt, counted likewise, it may be called again; None
         (the default) for at once
+    :param callbacks_per_call: how many callbacks one call may have, each after one that was not answered; by default 1.
+        What keeps a number from being called (the cap, the interval, the hours) holds for each
     :param hours: when customers may be called; None (the default) for **any time**
     :param phone_country: ISO 3166 code of the country in which the numbers are dialled: `hours` must then be open in
         every time zone in which a number may be. Needs the extra `phones`. None (the default): by the clock of `hours`
@@ -156,6 +158,7 @@ class Rules:
     max_attempts: int | None = 2
     within: timedelta | None = timedelta(days=1)
     least_interval: timedelta | None = None
+    callbacks_per_call: int = 1
     hours: Hours | None = None
     phone_country: str | None = None
     default_zone: str | None = None
@@ -209,6 +212,7 @@ class Rules:
             yield f"hung_up_by={_shown_value(self.hung_up_by)} is neither 'agent' nor 'customer'"
         yield from _too_few(self.max_attempts, "max_attempts")
         yield from _too_few(self.limit, "limit")
+        yield from _too_few(self.callbacks_per_call, "callbacks_per_call", or_none=False)
         if (self.max_attempts is None) != (self.within is None):
             yield (
                 f"max_attempts={self.max_attempts} and within={self.within}: a cap is a number of attempts and the "
@@ -313,8 +317,9 @@ def choose(
     the same; a number of eight or nine digits is also that of every longer number that ends in it.
 
     Of several attempts on one number the latest that fits the rules stands for all. Its number is **already called
-    back** if a later attempt on it, in `attempts` or `history`, reached the customer (`ANSWER`, inbound too) or was
-    made by an agent (`outbound_ma`, or any but a predictive or inbound one that has an agent), whatever came of it.
+    back** if a later attempt on it, in `attempts` or `history`, reached the customer (`ANSWER`, inbound too), or as
+    many as `callbacks_per_call` were made by an agent (`outbound_ma`, or any but a predictive or inbound one that has
+    an agent), whatever came of them.
     An attempt with the result `DO-NOT-CALL` bars its number as the list does.
 
     :param attempts: those of the campaign in question
@@ -333,7 +338,7 @@ def choose(
     clock = _Clock(rules, utc(now))
     campaign = sorted(attempts, key=_seconds)
     campaign.sort(key=_IN_ORDER)
-    numbers = _Numbers([*campaign, *history], do_not_call, rules.phone_country, frozenset(called_back))
+    numbers = _Numbers([*campaign, *history], do_not_call, rules, frozenset(called_back))
 
     skips: list[Skip | None] = [None] * len(campaign)
     standing: dict[str, int] = {}
@@ -407,10 +412,12 @@ class _Numbers:
         self,
         records: list[Attempt],
         do_not_call: Iterable[str],
-        country: str | None,
+        rules: Rules,
         called_back: frozenset[Attempt],
     ) -> None:
+        country = rules.phone_country
         self._called_back = called_back
+        self._callbacks_per_call = rules.callbacks_per_call
         barred = frozenset().union(*(keys_in(phone, country) for phone in do_not_call))
         # Several in one field are never called: which of them stands for the attempt does not matter.
         phones = {attempt.phone for attempt in records}
@@ -435,10 +442,13 @@ class _Numbers:
             return _skip(attempt, Reason.DO_NOT_CALL, "its number is not to be called")
         if attempt in self._called_back:
             return _skip(attempt, Reason.CALLED_BACK, "the ledger shows that it was called back, or may have been")
+        in_vain: set[str | Attempt] = set()
         for other in self._records[customer]:
             same = attempt.conn_id != "" and attempt.conn_id == other.conn_id
             if other.at > attempt.at and not same and _calls_back(other):
-                return _skip(attempt, Reason.CALLED_BACK, "its number was called back, or has called, since then")
+                in_vain.add(other.conn_id or other)
+                if other.result == "ANSWER" or len(in_vain) >= self._callbacks_per_call:
+                    return _skip(attempt, Reason.CALLED_BACK, "its number was called back, or has called, since then")
         return None
 
     def dialled(self, customer: str) -> list[datetime]:
@@ -631,9 +641,12 @@ def _talk_time(length: timedelta | float | None) -> timedelta | None:
     )
 
 
-def _too_few(number: int | None, name: str) -> Iterator[str]:
-    if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
-        yield f"{name}={_shown_value(number)} is not a whole number of at least 1; None stands for no {name}"
+def _too_few(number: int | None, name: str, *, or_none: bool = True) -> Iterator[str]:
+    if number is None and or_none:
+        return
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        hint = f"; None stands for no {name}" if or_none else ""
+        yield f"{name}={_shown_value(number)} is not a whole number of at least 1{hint}"
 
 
 def _no_length(length: timedelta | None, name: str, least: timedelta) -> Iterator[str]:

@@ -51,7 +51,7 @@ def plan(args: argparse.Namespace) -> None:
                 rules,
                 now,
                 prefix_in_reports=args.prefix_in_reports,
-                called_back=KnownCallbacks(ledger, hook, Origin()) if ledger else nobody,
+                called_back=KnownCallbacks(ledger, hook, Origin(), rules.callbacks_per_call) if ledger else nobody,
             )
 
     def shown(at: datetime | None) -> str:
@@ -97,6 +97,7 @@ _RULES = (
     "max_attempts",
     "within",
     "least_interval",
+    "callbacks_per_call",
     "phone_country",
     "default_zone",
     "priority",
@@ -131,6 +132,7 @@ COMMANDS = [
             arg("--within", type=_hours, help="... in any stretch of so many hours (default: 24)"),
             arg("--no-cap", action="store_true", help="Any number of attempts, instead of --max-attempts and --within"),
             arg("--least-interval", type=_hours, help="Hours since a number's latest attempt (default: 0)"),
+            arg("--callbacks-per-call", type=int, help="Callbacks for one call, each after one in vain (default: 1)"),
             arg("--country", help="Leave out who may not be called now by this country's law"),
             arg(
                 "--phone-country",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from airflow_provider_wolkvox.calling.caps import Cap
@@ -105,6 +105,21 @@ class Intent:
     campaign_id: str = ""
     server: str = ""
     due: datetime | None = None
+
+
+class NotCalled(NamedTuple):
+    """That a call is not made, and why.
+
+    :param intent: the call
+    :param code: why, for programs, such as `hours`
+    :param reason: why, for people
+    :param next_allowed: when it may be made, aware; None if unknown or never
+    """
+
+    intent: Intent
+    code: str
+    reason: str
+    next_allowed: datetime | None = None
 
 
 def customers_key(origin: Origin, action: str, customer: str) -> tuple[str, ...]:

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
 import json
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -37,6 +38,7 @@ from airflow_provider_wolkvox.ledger.entry import (
     Intent,
     Lease,
     LeaseLost,
+    NotCalled,
     Origin,
     OverCap,
     Settlement,
@@ -56,6 +58,7 @@ LEAST_AGE_OF_PURGED: Final = timedelta(days=30)
 
 _KEYS_AT_ONCE: Final = 500
 _PURGED_AT_ONCE: Final = 1_000
+_SKIPPED_AT_ONCE: Final = 100
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ORIGIN: Final = ("namespace", "deployment", "dag_id", "run_id", "task_id", "map_index", "try_number")
 # Of a call, what stays as long as its key does, and what each attempt or decision writes anew.
@@ -176,20 +179,22 @@ class SqlLedger:
 
     def skip(self, intent: Intent, code: str, reason: str, next_allowed: datetime | None = None) -> bool:
         """Record that a call is not made, and why; see `Ledger.skip`."""
+        skip = NotCalled(intent, code, reason, next_allowed)
+        return self._transact(lambda transaction: self._skip(transaction, skip))
 
-        def step(transaction: Transaction) -> bool:
-            key = self._key_of(intent)
-            row = self._look(transaction, key)
-            before = _entry_or_none(row)
-            if before and (before.state.may_have_rung or self._differing(row, intent)):
-                return False
-            attempt = Claimed(key, "", intent.origin)
-            given = {"reason_code": code, "reason": reason, "next_allowed": _ms(next_allowed)}
-            self._write(transaction, intent, before, attempt, CallState.SKIPPED, **given)
-            self._append(transaction, attempt, CallState.SKIPPED, intent.origin, code, reason)
-            return True
+    def skip_all(self, skips: Iterable[NotCalled]) -> int:
+        """Record that calls are not made, and why, some at a time; return of how many that was not known.
 
-        return self._transact(step)
+        :param skips: as for `skip`; one that stands there already, with this reason and instant, is not recorded anew
+        """
+
+        def step(transaction: Transaction) -> int:
+            return sum(self._skip(transaction, skip, anew=False) for skip in some)
+
+        recorded, left = 0, iter(skips)
+        while some := list(itertools.islice(left, _SKIPPED_AT_ONCE)):
+            recorded += self._transact(step)
+        return recorded
 
     def take_lease(self, token: str, owner: str, ttl: float) -> Lease | Held:
         """Take a token's lease if it is free; see `Ledger.take_lease`, also for `ttl`, in seconds."""
@@ -602,6 +607,20 @@ class SqlLedger:
         )
         if not written:
             raise LostRace
+
+    def _skip(self, transaction: Transaction, skip: NotCalled, *, anew: bool = True) -> bool:
+        key = self._key_of(skip.intent)
+        row = self._look(transaction, key)
+        before = _entry_or_none(row)
+        if before and (before.state.may_have_rung or self._differing(row, skip.intent)):
+            return False
+        known = {"reason_code": skip.code, "next_allowed": _ms(skip.next_allowed)}
+        if not anew and before and all(getattr(row, name) == value for name, value in known.items()):
+            return False
+        attempt = Claimed(key, "", skip.intent.origin)
+        self._write(transaction, skip.intent, before, attempt, CallState.SKIPPED, **known, reason=skip.reason)
+        self._append(transaction, attempt, CallState.SKIPPED, skip.intent.origin, skip.code, skip.reason)
+        return True
 
     def _settle(self, transaction: Transaction, settlement: Settlement) -> bool:
         attempt, state = settlement.claimed, settlement.state

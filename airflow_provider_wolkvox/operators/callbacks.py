@@ -115,6 +115,8 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
                 require_writable(self.plan_path, "plan_path")
             with self._known_callbacks(context) as known:
                 plan = self._plan(datetime.now(UTC), context, known)
+                if known:
+                    known.record(plan.skips)
         counts = {reason.value: count for reason, count in plan.counts.items()}
         self.chosen = len(plan.callbacks)
         self.log.info("%d callbacks. Not called back: %s.", len(plan.callbacks), _in_words(counts))
@@ -151,7 +153,8 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
                 yield None
                 return
             with closing(ledger):
-                yield KnownCallbacks(ledger, self.hook, origin_of(context))
+                per_call = self.rules.callbacks_per_call if self.rules else 1
+                yield KnownCallbacks(ledger, self.hook, origin_of(context), per_call)
         except LedgerError as wrong:
             raise AirflowException(str(wrong)) from None
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from samples import AGENT, TOKEN
 from task_runner import Server, run_try
 
-from airflow_provider_wolkvox.calling import Rules
+from airflow_provider_wolkvox.calling import CallingHours, Rules
+from airflow_provider_wolkvox.ledger.entry import CallState
 from airflow_provider_wolkvox.operators.aux_call import AuxCallBatchOperator, AuxCallOperator
 from airflow_provider_wolkvox.operators.callbacks import CampaignCallbacksOperator
 from airflow_provider_wolkvox.simulator import Simulator
@@ -29,13 +33,13 @@ def past(set_connection):
         yield running
 
 
-def plan():
+def plan(rules=NO_CAP):
     run = run_try(
         lambda dag: CampaignCallbacksOperator(
             task_id="callbacks",
             campaign_id=CAMPAIGN,
             since="{{ (data_interval_end - macros.timedelta(hours=2)).isoformat() }}",
-            rules=NO_CAP,
+            rules=rules,
         ),
         Server(),
     )
@@ -98,6 +102,59 @@ def test_two_deployments_that_made_the_same_plan_call_each_customer_once(past, l
     if run:
         assert run.xcoms["summary"]["accepted"] == len(PHONES)
     assert past.rings == dict.fromkeys(PHONES, 1)
+
+
+def test_who_is_not_called_back_stands_in_the_ledger_with_the_reason_until_called(past, ledger):
+    today = datetime.now(UTC).date()
+    closed = CallingHours.weekly(
+        {"mon-sun": "00:00-24:00"},
+        timezone="UTC",
+        holidays=[today, today + timedelta(days=1), today - timedelta(days=1)],
+    )
+    rules = replace(NO_CAP, limit=4, hours=closed)
+    past.add_past_call("3005550688", AGENT, seconds_ago=500, campaign_id=CAMPAIGN, result="NO-ANSWER")
+    for _ in range(2):
+        assert plan(rules).xcoms["return_value"] == []
+    asleep = ledger.find()
+    assert {(entry.state, entry.reason_code) for entry in asleep} == {(CallState.SKIPPED, "hours")}
+    assert {entry.phone for entry in asleep} == {f"***{phone[-4:]}" for phone in PHONES}
+    assert {entry.campaign_id for entry in asleep} == {CAMPAIGN}
+    assert all(entry.next_allowed > datetime.now(UTC) for entry in asleep)
+    # Said once, not by each plan.
+    assert [len(ledger.events(entry.intent_key)) for entry in asleep] == [1] * len(PHONES)
+
+    chosen = plan(replace(rules, hours=None)).xcoms["return_value"]
+    assert batch(chosen).state == "success"
+    states = {entry.phone: (entry.state, entry.reason_code) for entry in ledger.find()}
+    called = {f"***{each['customer_phone'][-4:]}" for each in chosen}
+    assert len(called) == 4
+    assert states == dict.fromkeys(called, (CallState.ACCEPTED, "")) | {
+        f"***{phone[-4:]}": (CallState.SKIPPED, "limit") for phone in PHONES if f"***{phone[-4:]}" not in called
+    }
+
+
+def test_a_callback_in_vain_is_tried_again_only_where_the_rules_say_so(past, ledger):
+    twice = replace(NO_CAP, callbacks_per_call=2)
+    past.release_reports()
+    past.call_results = {PHONES[0]: "NO-ANSWER", PHONES[1]: "BUSY"}
+    assert batch(plan(twice).xcoms["return_value"]).state == "success"
+    assert plan().xcoms["return_value"] == []
+
+    again = plan(twice).xcoms["return_value"]
+    assert [each["customer_phone"] for each in again] == PHONES[:2]
+    assert all(each["idempotency_key"].endswith("/2") for each in again)
+    assert batch(again, task_id="again").state == "success"
+    assert plan(twice).xcoms["return_value"] == []
+    assert past.rings == {**dict.fromkeys(PHONES, 1), PHONES[0]: 2, PHONES[1]: 2}
+
+
+def test_a_callback_that_no_report_shows_yet_is_not_tried_again(past, ledger):
+    twice = replace(NO_CAP, callbacks_per_call=2)
+    past.call_results = "NO-ANSWER"
+    assert batch(plan(twice).xcoms["return_value"]).state == "success"
+    assert plan(twice).xcoms["return_value"] == []
+    past.release_reports()
+    assert len(plan(twice).xcoms["return_value"]) == len(PHONES)
 
 
 def test_a_call_in_doubt_is_not_chosen_again(past, ledger):
