@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import secrets
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -81,7 +83,7 @@ def check(args: argparse.Namespace) -> None:
         findings = [
             _looked_at(dag_ids, tasks),
             _judged_switch(switch, connections),
-            _judged_ledger(),
+            *_judged_ledger(session),
             *_findings(connections, tasks, slots),
             *elsewhere,
             *(
@@ -92,6 +94,12 @@ def check(args: argparse.Namespace) -> None:
     print_rows([asdict(finding) for finding in findings], args.output, nothing="")
     if any(finding.finding != "ok" for finding in findings):
         raise SystemExit(1)
+
+
+DEPLOYMENT = "wolkvox_deployment"
+"""The Airflow Variable with the random id of this deployment; `check` makes it where there is a ledger in SQL."""
+
+_SEEN_WITHIN = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -159,24 +167,56 @@ def _judged_switch(switch: StopSwitch, connections: Mapping[str, Connection | No
     return Finding(subject, f"stops calling with {', '.join(stopped)}", f"airflow variables delete {STOP_SWITCH}")
 
 
-def _judged_ledger() -> Finding:
+def _judged_ledger(session: Session) -> Iterator[Finding]:
     from airflow_provider_wolkvox.ledger.base import LedgerError
+    from airflow_provider_wolkvox.ledger.configuration import namespace
 
     try:
         ledger = used_ledger()
         if ledger is None:
-            return Finding(
+            yield Finding(
                 "ledger: none in SQL, so at most the task that calls remembers it; one is recommended "
                 "(airflow wolkvox ledger init)",
                 "ok",
                 "",
             )
+            return
+        own = _own_id(session)
         with closing(ledger):
             status = ledger.status()
+            ledger.register(namespace(), own)
+            seen = ledger.deployments(datetime.now(UTC) - _SEEN_WITHIN)
     except LedgerError as wrong:
-        return Finding("ledger", f"no task can call: {wrong}", "airflow wolkvox ledger status")
+        yield Finding("ledger", f"no task can call: {wrong}", "airflow wolkvox ledger status")
+        return
     in_doubt = status["counts"]["intent"]
-    return Finding(f"ledger: {status['backend']}, {in_doubt} calls in doubt", "ok", "")
+    yield Finding(f"ledger: {status['backend']}, {in_doubt} calls in doubt", "ok", "")
+    others = len({*seen.get(namespace(), ())} - {own})
+    if others:
+        yield Finding(
+            f"[wolkvox] namespace {namespace()!r}",
+            f"{others} other Airflow deployments use the ledger under it: where a DAG and its run have the same names "
+            "there, a customer is called by one of them only",
+            "give each its own AIRFLOW__WOLKVOX__NAMESPACE; after this one's database was made anew, wait "
+            f"{_SEEN_WITHIN.days} days",
+        )
+
+
+def _own_id(session: Session) -> str:
+    """Return the random id of this Airflow, which is made once and kept as a Variable."""
+    from airflow.models.variable import Variable
+    from sqlalchemy import select
+
+    kept = session.scalars(select(Variable).where(Variable.key == DEPLOYMENT)).one_or_none()
+    if kept is None:
+        kept = Variable(  # type: ignore[no-untyped-call]
+            key=DEPLOYMENT,
+            val=secrets.token_hex(16),
+            description="Tells this Airflow from others that use the same wolkvox ledger",
+        )
+        session.add(kept)
+    # Whatever a person has made of it: of the length that the ledger has for it.
+    return hashlib.sha256(str(kept.val).encode()).hexdigest()[:32]
 
 
 def _findings(

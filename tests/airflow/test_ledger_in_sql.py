@@ -684,6 +684,27 @@ def test_check_says_which_ledger_tasks_use_and_finds_one_that_cannot_serve(
     assert "recommended" in check()["subject"]
 
 
+def test_check_warns_of_another_deployment_with_the_same_namespace(
+    ledger, migrated_database, wolkvox_connection, monkeypatch, capsys
+):
+    def found():
+        capsys.readouterr()
+        with contextlib.suppress(SystemExit):
+            main(["check", "-o", "json"])
+        return [row["finding"] for row in json.loads(capsys.readouterr().out) if "namespace" in row["subject"]]
+
+    monkeypatch.setenv("AIRFLOW__WOLKVOX__NAMESPACE", "production")
+    assert found() == found() == []
+    assert [len(ids) for ids in ledger.deployments(datetime.now(UTC) - timedelta(days=1)).values()] == [1]
+    ledger.register("elsewhere", "f" * 32)
+    assert found() == []
+    ledger.register("production", "f" * 32)
+    [warning] = found()
+    assert warning.startswith("1 other Airflow deployments use the ledger under it")
+    monkeypatch.setenv("AIRFLOW__WOLKVOX__NAMESPACE", "staging")
+    assert found() == []
+
+
 # Moving to it from Airflow's own memory
 
 
