@@ -232,7 +232,7 @@ class AtMostOnce:
         self.entry = known
         if known is None:
             if why_incomplete and not self._allow_second_try:
-                raise NotDone(self._may_have_been_made(intent, why_incomplete))
+                raise NotDone(self._may_have_been_made(why_incomplete))
         elif known.state.may_have_rung:
             return self._not_again(known, intent)
         return None
@@ -459,13 +459,13 @@ class AtMostOnce:
             f"mapped task's list changed its order?). No {words.request} was made. {release}."
         )
 
-    def _may_have_been_made(self, intent: Intent, why: str) -> str:
+    def _may_have_been_made(self, why: str) -> str:
         words = self._words
         release = f", or: {self._messages.release(None)}" if self._ledger.remembers else ""
         return (
-            f"This is try {intent.origin.try_number} of the task: in an earlier one {words.perhaps}, and {why}. No "
-            f"{words.request} was made in this try. Look at the earlier try's log. {sentence(words.look)} To "
-            f"{words.again} nevertheless, set allow_second_try=True on the task{release}."
+            f"Earlier, {words.perhaps}: {why}. A ledger in SQL would know ([wolkvox] ledger_conn_id). No "
+            f"{words.request} was made in this try. Look at the earlier tries' logs. {sentence(words.look)} "
+            f"To {words.again} nevertheless, set allow_second_try=True on the task{release}."
         )
 
 

@@ -139,7 +139,7 @@ class StoreMemory:
             why = may_have_forgotten(self._context, task.retries or 0, remembers=self.remembers)
             if why and not task.allow_second_try:
                 raise ValueError(
-                    f"This is try {ti.try_number} of the task: in an earlier one phones may have rung, and {why}. No "
+                    f"Earlier, phones may have rung: {why}. A ledger in SQL would know ([wolkvox] ledger_conn_id). No "
                     "call was made in this try. To ring nevertheless, set allow_second_try=True on the task"
                 )
             # So that a task which ends before its first call, and tells of it, is not taken for one that has called.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
-from functools import cached_property
 from typing import Any
 
 from airflow.sdk import dag
@@ -21,41 +21,31 @@ from chaos_calls import (
     dag_name,
 )
 
-from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
 from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
 
 
-class StandingHook(WolkvoxHook):
-    """The product's hook, which can stand still around the request."""
+class StandingAuxCallOperator(AuxCallOperator):
+    """The product's operator, which can stand still at the moments named above."""
 
     stand: Stand
 
-    def aux_call(self, agent_id: Any, customer_phone: Any, *, before_sending: Any, **around: Any) -> Any:
-        """Make the call as the product does."""
+    def ring(self, *, before_sending: Callable[[], None], **around: Any) -> Any:
+        """Make the request as the product does."""
 
         def fences_and_intent() -> None:
             self.stand.come_to(BEFORE_THE_FENCES)
             before_sending()
             self.stand.come_to(AFTER_THE_INTENT)
 
-        call = super().aux_call(agent_id, customer_phone, before_sending=fences_and_intent, **around)
+        call = super().ring(before_sending=fences_and_intent, **around)
         self.stand.come_to(AFTER_THE_REPLY)
         return call
 
-
-class StandingAuxCallOperator(AuxCallOperator):
-    """The product's operator, which can stand still at the moments named above."""
-
-    @cached_property
-    def hook(self) -> StandingHook:
-        """The hook that stands still."""
-        return StandingHook(self.wolkvox_conn_id)
-
     def execute(self, context: Any) -> str:
         """Make the call as the product does."""
-        stand = self.hook.stand = Stand.of(context["dag_run"].conf, str(self.customer_phone))
+        self.stand = Stand.of(context["dag_run"].conf, str(self.customer_phone))
         conn_id = super().execute(context)
-        stand.come_to(AFTER_EXECUTE)
+        self.stand.come_to(AFTER_EXECUTE)
         return conn_id
 
 

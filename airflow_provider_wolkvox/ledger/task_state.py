@@ -37,8 +37,8 @@ log = logging.getLogger(__name__)
 
 KEY = "wolkvox_call"
 
-# The releases of which it is known that a clear leaves the store alone [ran]; whether later ones
-# will is open (apache/airflow#72100).
+# The releases in which a clear leaves the store alone [ran]. From 3.4 it drops what is there, unless the person who
+# clears keeps it [documentation of 3.4; apache/airflow#72100].
 KEPT_ON_CLEAR = ("3.3.",)
 
 # What our tasks push to XCom, once a request was made.
@@ -285,9 +285,16 @@ def may_have_forgotten(context: Mapping[str, Any], retries: int, *, remembers: b
         # `airflow tasks test` runs as try 0.
         if not remembers and ran_before(ti):
             return "this very try was run before, which this Airflow (before 3.0) lets a person force"
+        if (
+            remembers
+            and ti.map_index is not None
+            and ti.map_index >= 0
+            and getattr(context["dag_run"], "clear_number", 0)
+        ):
+            return f"the run was cleared, and who stood at map index {ti.map_index} before may stand at another one now"
         return None
     if not remembers:
-        return "this Airflow (before 3.3) keeps nothing that would tell"
+        return f"this is try {ti.try_number}, and this Airflow (before 3.3) keeps nothing that would tell"
     if ti.max_tries <= retries:
         # A clear raises max_tries [src], so this is a retry, and no retry drops what is in the store [ran].
         return None
@@ -296,14 +303,14 @@ def may_have_forgotten(context: Mapping[str, Any], retries: int, *, remembers: b
     from airflow.providers.common.compat.sdk import conf
 
     if conf.getboolean("state_store", "clear_on_success", fallback=False):
-        return "[state_store] clear_on_success drops the ledger of a task that succeeded"
+        return "[state_store] clear_on_success drops what is remembered of a task that succeeded"
     # What the server tells a try to wipe was left by an earlier one, which then had succeeded. Not so the links that
     # Airflow itself pushes for each try, whatever became of it (`_link_...`) [src].
     server_context = getattr(ti, "_ti_context_from_server", None)
     if not _RESULTS.isdisjoint(getattr(server_context, "xcom_keys_to_clear", None) or ()):
-        return "its result is in XCom while its ledger is gone"
+        return "its result is in XCom while what was remembered of it is gone"
     if not airflow_version.startswith(KEPT_ON_CLEAR):
-        return f"nobody has checked yet that Airflow {airflow_version} keeps the ledger of a cleared task"
+        return f"Airflow {airflow_version} drops what is remembered of a task when it is cleared (from 3.4)"
     return None
 
 

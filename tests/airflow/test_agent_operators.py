@@ -333,7 +333,7 @@ def test_a_deed_is_done_at_most_once_whatever_interrupts_it_when(monkeypatch, na
                 if second.state == "success":
                     assert case.done(sim) == 1, where
                 else:
-                    reason = case.noun if HAS_LEDGER else "This is try 2 of the task"
+                    reason = case.noun if HAS_LEDGER else "this is try 2"
                     assert reason in str(second.error), f"{where}: no reason given"
                 tally.add((second.state, case.done(sim)))
     # No use as a test if none of them ever came between request and answer.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from unittest import mock
 from uuid import uuid4
 
 import airflow
@@ -14,8 +13,6 @@ from capabilities import needs_ledger
 from interruptions import Interruption, quick_waits
 from task_runner import ProcessKilled, Run, Server, run_try
 
-from airflow_provider_wolkvox.hooks import wolkvox as hook_module
-from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
 from airflow_provider_wolkvox.operators.aux_call import AuxCallOperator
 from airflow_provider_wolkvox.simulator import Simulator
 
@@ -225,6 +222,26 @@ def test_an_accepted_call_succeeds_although_its_store_is_gone_and_is_never_repea
         assert sim.rings == {PHONE: 1}
 
 
+@needs_ledger
+@pytest.mark.parametrize("cleared", [True, False])
+def test_a_new_map_index_of_a_cleared_run_refuses_since_the_list_may_have_shifted(monkeypatch, cleared):
+    def mapped(ti):
+        ti.map_index = 2
+        ti._ti_context_from_server.dag_run.clear_number = int(cleared)
+
+    with one_call(monkeypatch) as (sim, server):
+        run = attempt(server, around=mapped)
+        if not cleared:
+            assert (run.state, sim.rings) == ("success", {PHONE: 1})
+            return
+        assert run.state == "failed"
+        assert "who stood at map index 2 before may stand at another one now" in str(run.error)
+        assert "A ledger in SQL would know" in str(run.error)
+        assert not sim.rings
+        # Whom a ledger in SQL knows by name is called, or is not.
+        assert attempt(server, around=mapped, make=lambda dag: call(dag, allow_second_try=True)).state == "success"
+
+
 @pytest.mark.parametrize("traces", ["result in XCom", "clear_on_success", "newer Airflow"])
 def test_a_cleared_task_whose_ledger_was_wiped_refuses_unless_its_author_allows_a_second_try(monkeypatch, traces):
     with one_call(monkeypatch) as (sim, server):
@@ -264,14 +281,16 @@ def test_a_task_that_failed_before_it_could_call_is_cleared_and_calls(monkeypatc
 
 @pytest.mark.parametrize("error", [RuntimeError, ValueError, OSError])
 def test_an_exception_of_any_kind_after_the_request_leaves_the_outcome_unknown(monkeypatch, error):
-    class FailsAfterTheReply(WolkvoxHook):
-        def aux_call(self, *args, **kwargs):
-            super().aux_call(*args, **kwargs)
-            raise error("in a hook of somebody's own")
+    class FailsAfterTheReply(AuxCallOperator):
+        def ring(self, **around):
+            super().ring(**around)
+            raise error("in an operator of somebody's own")
+
+    def failing(dag):
+        return FailsAfterTheReply(task_id="task", agent_id="10001", customer_phone=PHONE)
 
     with one_call(monkeypatch) as (sim, server):
-        with mock.patch.object(hook_module, "WolkvoxHook", FailsAfterTheReply):
-            attempt(server, retries=2)
+        attempt(server, make=failing, retries=2)
         assert server.store["wolkvox_call"]["state"] == "intent"
         second = attempt(server, try_number=2, retries=2)
         assert second.state == "failed"

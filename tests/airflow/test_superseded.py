@@ -179,5 +179,5 @@ def test_a_task_whose_result_is_there_without_a_ledger_still_calls_nobody(simula
         max_tries=1,
     )
     assert run.state == "failed"
-    assert "its result is in XCom while its ledger is gone" in str(run.error)
+    assert "its result is in XCom while what was remembered of it is gone" in str(run.error)
     assert not simulator.rings
