@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from airflow_provider_wolkvox.api import NotSent, TokenBusy
     from airflow_provider_wolkvox.calling.caps import Cap
     from airflow_provider_wolkvox.ledger.base import Ledger
+    from airflow_provider_wolkvox.ledger.entry import Origin
     from airflow_provider_wolkvox.not_done import Words
 
 LEASE_WAIT: Final = 30.0
@@ -147,6 +148,19 @@ def take_over(ledger: Ledger, intent: Intent, state: CallState, conn_id: str = "
     else:
         ledger.mark_unknown(claimed, reason)
     return True
+
+
+def under_way_until(entry: Entry, origin: Origin, now: datetime) -> datetime | None:
+    """Return when a request in doubt must have ended that another task may be making at this moment; None if none may.
+
+    :param entry: what the ledger knows of it
+    :param origin: the task that asks
+    :param now: the present instant, aware
+    """
+    until = entry.at + _UNDER_WAY
+    is_anothers = replace(entry.origin, try_number=0) != replace(origin, try_number=0)
+    is_open = entry.state is CallState.INTENT and not entry.reason_code
+    return until if is_anothers and is_open and now < until else None
 
 
 def lease_of(ledger: Ledger, token: str, seconds: float, words: Words) -> Lease:
@@ -425,9 +439,8 @@ class AtMostOnce:
     def _resolve(self, entry: Entry, intent: Intent) -> Entry:
         """Return what is known of a request in doubt, if what came of it can be found out."""
         self.entry = entry
-        until = entry.at + _UNDER_WAY
-        is_anothers = replace(entry.origin, try_number=0) != replace(intent.origin, try_number=0)
-        if is_anothers and not entry.reason_code and datetime.now(UTC) < until:
+        until = under_way_until(entry, intent.origin, datetime.now(UTC))
+        if until:
             raise NotDone(
                 f"Another task may be making this {self._words.request} at this moment: {entry}. This one looks again "
                 f"once it must have ended. {sentence(self._words.nothing)}",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.providers.common.compat.sdk import AirflowException
 
-from airflow_provider_wolkvox.at_most_once import lease_of, take_over
+from airflow_provider_wolkvox.at_most_once import lease_of, take_over, under_way_until
 from airflow_provider_wolkvox.batch import Call, Made, Outcome, PutOff, Stop
 from airflow_provider_wolkvox.hooks.wolkvox import TOKEN_IN_USE_AFTER
 from airflow_provider_wolkvox.ledger import BatchLedger, CallState, may_have_forgotten
@@ -268,7 +268,8 @@ class SqlMemory:
         for call, entry in zip(asked, found, strict=True):
             if isinstance(entry, DifferentArguments):
                 known[call] = Outcome(Made.SKIPPED, entry.entry.at, reason=f"{_OF_ANOTHER}: {entry.entry}")
-            elif entry is None:
+            elif entry is None or under_way_until(entry, self._intent(call).origin, datetime.now(UTC)):
+                # What another task is making is looked at again once it is its turn here.
                 continue
             elif entry.state.may_have_rung:
                 known[call] = self._as_outcome(call, entry)
@@ -360,7 +361,12 @@ class SqlMemory:
                 self._claimed[call], self._lease = claimed, claimed.lease or self._lease
                 self._why_not.pop(call, None)
             case AlreadyAccepted(entry) | InDoubt(entry):
-                self._why_not[call] = self._as_outcome(call, entry)
+                until = under_way_until(entry, intent.origin, datetime.now(UTC))
+                self._why_not[call] = (
+                    PutOff(f"another task may be making this call at this moment: {entry}", until)
+                    if until
+                    else self._as_outcome(call, entry)
+                )
             case DifferentArguments(entry):
                 self._why_not[call] = Outcome(Made.SKIPPED, datetime.now(UTC), reason=f"{_OF_ANOTHER}: {entry}")
             case OverCap(cap, next_allowed):

@@ -5,8 +5,10 @@
 It measures calls per minute through one, two and four lanes, with a task for each call and with a task for each
 lane: example_dags/wolkvox_callbacks_by_token.py, as it stands. Then the example makes `--calls` calls through all four
 lanes; half way, while a phone rings, the worker that makes that call is killed with everything below it, and later
-replaced. The same with `--mapped` calls, a task for each. Last, tasks are cleared while they call, and one call takes
-so long that Redis delivers its task a second time. What must hold is told by the simulator, not by Airflow:
+replaced. The same with `--mapped` calls, a task for each. Then tasks are cleared while they call, and one call takes
+so long that Redis delivers its task a second time. Last, a second deployment with a database of its own shares the
+ledger and a token, and both call back what the same campaign cut. The ledger is in PostgreSQL. What must hold is told
+by the simulator, not by Airflow:
 
 - No phone rang twice.
 - A token was used by one request at a time, worker lost or not. (Not where a task is cleared: Airflow gives its slot
@@ -33,14 +35,14 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import requests
 from chaos import QUICK_REACTIONS, SAYS_NO_RING, SAYS_UNKNOWN
-from cluster_calls import BATCH, LANES, MAPPED, calls_task, configuration
+from cluster_calls import BATCH, CAMPAIGN, LANES, MAPPED, PLAN, PLAN_TASK, calls_task, configuration
 from local_airflow import (
     API_SERVER,
     DAG_PROCESSOR,
@@ -54,6 +56,9 @@ from local_airflow import (
     is_alive,
 )
 from services import ServiceError, Services
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
 
 from airflow_provider_wolkvox.simulator import Simulator
 
@@ -148,9 +153,10 @@ class Result:
 class Cluster:
     """The cluster and its judge: runs are made one after the other, and each phone belongs to one run."""
 
-    def __init__(self, airflow: LocalAirflow, simulator: Simulator) -> None:
+    def __init__(self, airflow: LocalAirflow, simulator: Simulator, second: LocalAirflow) -> None:
         self.airflow = airflow
         self.simulator = simulator
+        self._second = second
         self._runs = itertools.count(1)
         self._workers = list(WORKERS)
         self._rings: Counter[str] = Counter()
@@ -165,7 +171,7 @@ class Cluster:
         """
         with contextlib.ExitStack() as undo:
             folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="airflow-cluster-")))
-            places = {name: folder / name for name in ("services", "airflow")}
+            places = {name: folder / name for name in ("services", "airflow", "second")}
             for place in places.values():
                 place.mkdir(mode=0o700)
             # PostgreSQL's own user has to pass through.
@@ -174,23 +180,30 @@ class Cluster:
             tell("PostgreSQL and Redis run")
             tokens = [f"cluster-{secrets.token_hex(8)}" for _ in LANES]
             simulator = undo.enter_context(Simulator(tokens=tokens, latency=SERVER_SECONDS, daily_quota=sys.maxsize))
+            ledger = _ledger(services)
             airflow = undo.enter_context(
                 LocalAirflow(
                     places["airflow"],
                     DAG_FILES,
-                    env=_settings(services),
+                    env={**_settings(services), **ledger},
                     parallelism=4 * len(LANES),
                     components=COMPONENTS,
                     start_timeout=PATIENCE,
                 )
             )
             tell(f"{len(COMPONENTS)} components of Airflow run: {', '.join(each.name for each in COMPONENTS)}")
-            connections = places["airflow"] / "connections.json"
-            connections.write_text(json.dumps(dict(zip(LANES, _connections(simulator), strict=True))))
-            airflow.cli("connections", "import", str(connections))
-            airflow.cli("wolkvox", "sync-pools")
+            _connect(airflow, simulator)
             tell(f"{len(LANES)} connections, each with its token and its pool of one slot")
-            yield cls(airflow, simulator)
+            airflow.cli("wolkvox", "ledger", "init")
+            tell("a ledger in PostgreSQL")
+            # Started when it is needed: Airflow's one-machine executor, with a SQLite database of its own.
+            second = LocalAirflow(
+                places["second"],
+                DAG_FILES,
+                env={**QUICK_REACTIONS, **ledger, "AIRFLOW__WOLKVOX__NAMESPACE": "second"},
+                start_timeout=PATIENCE,
+            )
+            yield cls(airflow, simulator, second)
 
     # The runs
 
@@ -245,6 +258,50 @@ class Cluster:
 
         slow = {LANES[0]: {0: OUTLASTING_SECONDS}}
         return self._run("delivered twice", dag_id, LANES[:1], 1, slow=slow, trouble=require_second_delivery)
+
+    def two_deployments(self, calls: int) -> Result:
+        """Have two deployments plan the same callbacks, and both make them, with one token and one ledger."""
+        self._forget_run()
+        for number in range(calls):
+            self.simulator.add_past_call(
+                f"39{number:08d}", "10001", seconds_ago=600, campaign_id=CAMPAIGN, talk_seconds=5
+            )
+        # As if the reports were slow: only the ledger tells what the other one has called.
+        self.simulator.hold_reports()
+        self.simulator.add_campaign(CAMPAIGN)
+        with self._second as second:
+            _connect(second, self.simulator)
+            # One after the other: what only reads is kept apart by each deployment's own pool alone.
+            plans = [self._plan(airflow) for airflow in (self.airflow, second)]
+            phones = {LANES[0]: [each["customer_phone"] for each in plans[0]]}
+            conf = {"callbacks": [{"wolkvox_conn_id": LANES[0], **each} for each in plans[0]]}
+            name = f"run-{next(self._runs)}"
+            runs = [airflow.trigger(BATCH, conf=conf, run_id=name) for airflow in (self.airflow, second)]
+            for airflow in (self.airflow, second):
+                airflow.wait_until(
+                    lambda airflow=airflow: airflow.run_state(BATCH, name) in FINISHED,
+                    PATIENCE + PATIENCE_PER_CALL * calls,
+                    f"{name} has ended in both deployments",
+                )
+            result = self._judge("two deployments", BATCH, runs[0], phones, frees_slot=False)
+            told = [
+                [(each["state"], each["conn_id"]) for each in airflow.xcom(BATCH, name, calls_task(LANES[0]))]
+                for airflow in (self.airflow, second)
+            ]
+        violations = list(result.violations)
+        if plans[0] != plans[1] or len(plans[0]) != calls:
+            violations.append(f"the plans differ: {len(plans[0])} and {len(plans[1])} callbacks of {calls}")
+        if told[0] != told[1]:
+            differ = [pair for pair in zip(*told, strict=True) if pair[0] != pair[1]]
+            violations.append(f"the deployments tell of {len(differ)} calls differently, such as {differ[0]}")
+        return replace(result, violations=tuple(violations))
+
+    def _plan(self, airflow: LocalAirflow) -> list[dict[str, str]]:
+        run_id = airflow.trigger(PLAN)
+        if airflow.wait_for_run(PLAN, run_id, timeout=PATIENCE) != "success":
+            raise LocalAirflowError(airflow.task_log(PLAN, run_id, PLAN_TASK))
+        callbacks: list[dict[str, str]] = airflow.xcom(PLAN, run_id, PLAN_TASK)
+        return callbacks
 
     def second_deliveries(self) -> int:
         """Return how many messages the workers found to be of tasks that run already."""
@@ -409,6 +466,35 @@ def _not_made(rang: set[str]) -> tuple[str, str]:
     return "not made", "it is told that no phone rang" if rang else ""
 
 
+def _connect(airflow: LocalAirflow, simulator: Simulator) -> None:
+    """Make the connections of all lanes, and their pools."""
+    file = airflow.home / "connections.json"
+    file.write_text(json.dumps(dict(zip(LANES, _connections(simulator), strict=True))))
+    airflow.cli("connections", "import", str(file))
+    airflow.cli("wolkvox", "sync-pools")
+
+
+def _ledger(services: Services) -> dict[str, str]:
+    """Return the settings of a ledger in a database of its own on the cluster's server."""
+    url = make_url(services.postgres_url)
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("CREATE DATABASE wolkvox_ledger")
+    connection_of_ledger = {
+        "conn_type": "postgres",
+        "host": url.host,
+        "port": url.port,
+        "login": url.username,
+        "password": url.password,
+        "schema": "wolkvox_ledger",
+        "extra": {"sqlalchemy_scheme": "postgresql+psycopg"},
+    }
+    return {
+        "AIRFLOW__WOLKVOX__LEDGER_CONN_ID": "wolkvox_ledger",
+        "AIRFLOW_CONN_WOLKVOX_LEDGER": json.dumps(connection_of_ledger),
+    }
+
+
 def _settings(services: Services) -> dict[str, str]:
     return {
         **QUICK_REACTIONS,
@@ -527,6 +613,7 @@ def main() -> int:
             for dag_id in (MAPPED, BATCH):
                 keep(cluster.cleared(dag_id, calls_per_lane=3), disturbed)
             keep(cluster.delivered_twice(MAPPED), disturbed)
+            keep(cluster.two_deployments(given.measured), disturbed)
             tell(f"Redis delivered {cluster.second_deliveries()} messages again while their tasks ran")
             late = cluster.late_rings()
     except KeyboardInterrupt:

@@ -13,6 +13,9 @@ from typing import Any
 # The two ways to make calls: one task for each, mapped; and the example DAG, one task for all of a lane.
 MAPPED, BATCH = "cluster_mapped", "wolkvox_callbacks_by_token"
 
+# Whom to call back of a campaign, as the simulator shows it.
+PLAN, PLAN_TASK, CAMPAIGN = "cluster_plan", "callbacks", "32841"
+
 # The example's connections: one token and one pool of one slot each.
 LANES = ("wolkvox_north", "wolkvox_south", "wolkvox_east", "wolkvox_west")
 

@@ -1,7 +1,7 @@
 """`make demo`: a real Airflow rings four simulated customers, and the simulator says how often each phone rang.
 
-Starts a simulator and an Airflow on free ports of this machine, makes a connection and its pool, runs the
-example DAG through the scheduler, prints what happened, and stops everything it started. The exit status
+Starts a simulator and an Airflow on free ports of this machine, makes a connection, its pool and a ledger, runs
+the example DAG through the scheduler, prints what happened, and stops everything it started. The exit status
 is 0 only if every phone rang exactly once.
 """
 
@@ -47,9 +47,11 @@ def main() -> int:
     try:
         with progress(console) as steps, Simulator(latency=SERVER_SECONDS) as sim:
             steps.done(f"a wolkvox server for this machine at {sim.base_url}")
+            home = CHECKOUT / ".airflow-demo"
             airflow = LocalAirflow(
-                home=CHECKOUT / ".airflow-demo",
+                home=home,
                 dags=[CHECKOUT / "example_dags" / "wolkvox_aux_call.py"],
+                env={"AIRFLOW__WOLKVOX__LEDGER_CONN_ID": f"sqlite:///{home / 'wolkvox-ledger.db'}"},
                 on_step=steps.waits_for,
             )
             with airflow:
@@ -57,6 +59,9 @@ def main() -> int:
                 steps.waits_for(f"connection {CONN_ID} and its pool are created")
                 make_connection(airflow, sim)
                 steps.done(f"connection {CONN_ID}, and its pool of one slot: airflow wolkvox sync-pools")
+                steps.waits_for("the ledger's tables are made")
+                airflow.cli("wolkvox", "ledger", "init")
+                steps.done("a ledger, which remembers every call, in a SQLite file: airflow wolkvox ledger init")
                 steps.waits_for(f"DAG {DAG_ID} runs")
                 run_id = airflow.trigger(DAG_ID)
                 state = airflow.wait_for_run(DAG_ID, run_id)

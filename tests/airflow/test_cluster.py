@@ -78,6 +78,12 @@ def test_no_phone_rings_twice_when_redis_delivers_its_task_twice(cluster):
     assert (result.ends["accepted"], result.rings, result.at_once) == (1, 1, 1)
 
 
+def test_two_deployments_with_one_token_and_one_ledger_call_back_each_cut_call_once(cluster):
+    result = required(cluster.two_deployments(CALLS))
+
+    assert (result.ends["accepted"], result.rings, result.at_once) == (CALLS, CALLS, 1)
+
+
 def test_a_machine_without_the_services_is_told_how_to_get_them(monkeypatch, tmp_path):
     monkeypatch.setattr(services, "DEBIAN_POSTGRES", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
