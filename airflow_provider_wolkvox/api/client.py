@@ -23,18 +23,10 @@ log = logging.getLogger(__name__)
 CLOCK_SKEW = timedelta(seconds=10)
 # How long after the request its call may begin to ring.
 LONGEST_START = timedelta(minutes=10)
-# What a call made by hand is certainly not: above all not the predictive call that an `aux_call` follows, which has
-# the same agent and the same number. It probably is `outbound_ma`, a manual call.
-_NOT_BY_HAND = frozenset(
-    {"out_pre", "inbound", "internal call", "internal call_inb", "internal call_que", "conference", "transfer"}
-)
-# What, by the API that made it, a call is certainly not. A transfer is none of the calls that are transferred; it
-# probably is `transfer`, with the number that got it, and to a colleague perhaps an internal call.
-OTHER_INTERACTIONS = {
-    "aux_call": _NOT_BY_HAND,
-    "dial": _NOT_BY_HAND,
-    "transfer": frozenset({"out_pre", "inbound", "outbound_ma", "conference"}),
-}
+# What reports call the call that a request made, by the request's API [doc: the vendor's list of interaction types].
+# Any other word is another call, even an unknown one: a call of the customer's own, taken for the agent's, would record
+# a call as made that never was. GUESS: a call that `aux_call` made is a manual one like any other.
+OWN_INTERACTIONS = {"aux_call": "outbound_ma", "dial": "outbound_ma", "transfer": "transfer"}
 
 
 class _Reached(Exception):
@@ -159,7 +151,8 @@ class WolkvoxClient(AgentMethods, ReadingMethods, CampaignMethods):
     ) -> ReportedCall | None:
         """Look for the call that a request of unknown outcome may have made; None if no report shows it.
 
-        That no report shows a call does not mean that none was made. GUESS: wolkvox's clock is behind this machine's by
+        Only a call that the report names as an agent's own (`outbound_ma`; for a transfer, `transfer`) is returned.
+        That no report shows one does not mean that none was made. GUESS: wolkvox's clock is behind this machine's by
         10 seconds at most, and the call begins to ring within 10 minutes of the request.
 
         :param agent_id: the agent's extension
@@ -169,14 +162,15 @@ class WolkvoxClient(AgentMethods, ReadingMethods, CampaignMethods):
         :raises ValueError: an argument cannot be right; nothing was sent
         :raises WolkvoxError: a report could not be read, and no other one shows the call
         """
-        others = OTHER_INTERACTIONS[arguments.one_of(made_by, OTHER_INTERACTIONS, "made_by")]
+        own = OWN_INTERACTIONS[arguments.one_of(made_by, OWN_INTERACTIONS, "made_by")]
         arguments.date(sent_at, "sent_at", self.zone)
         sent_at = sent_at.astimezone(UTC)
         earliest = (sent_at - CLOCK_SKEW).replace(microsecond=0)
         calls = [
             call
             for call in self.reported_calls(agent_id, customer_phone, earliest, sent_at + LONGEST_START)
-            if call.type_interaction not in others and call.conn_id and call.began >= earliest
+            # Reports write the same kind of call with blanks and without [doc].
+            if "".join(call.type_interaction.split()) == own and call.conn_id and call.began >= earliest
         ]
         # The first from the request on, to the second; one from before it only where there is no other.
         from_request_on = [call for call in calls if call.began >= sent_at.replace(microsecond=0)]

@@ -718,7 +718,8 @@ def test_the_look_up_reckons_by_instants_when_the_clock_is_put_back(connect):
     sent_at = datetime(2026, 4, 4, 23, 50, tzinfo=SANTIAGO)
     until = datetime(2026, 4, 4, 23, 10, fold=1, tzinfo=SANTIAGO)
     shown = ["2026-04-04 23:55:00", "2026-04-05 00:00:00"]  # 5 and 70 minutes later
-    calls = [{"conn_id": f"10001.1.{at[-8:-6]}.1", "telephone": PHONE, "agent_id": AGENT, "date": at} for at in shown]
+    call = {"telephone": PHONE, "agent_id": AGENT, "type_interaction": "outbound_ma"}
+    calls = [{**call, "conn_id": f"10001.1.{at[-8:-6]}.1", "date": at} for at in shown]
 
     def reply(asked):
         ini, end = asked.parameters.get("date_ini", ""), asked.parameters.get("date_end", "")

@@ -185,8 +185,16 @@ def test_of_both_calls_the_one_that_was_asked_for_is_found(sim, connect, report)
         "internal call",
         "internal call_inb",
         "internal call_que",
+        "internalcall",
+        "internalcall_inb",
+        "internalcall_que",
+        "Internal Call_Que",
         "conference",
+        "ivr-out",
         "transfer",
+        "outbound_ma_inb",
+        "a kind that is not documented",
+        "-",
     ],
 )
 @pytest.mark.parametrize("result", ["ANSWER", "NO-ANSWER"])
@@ -195,6 +203,13 @@ def test_a_call_of_another_kind_with_the_same_agent_and_phone_is_not_taken_for_i
     sent_at = lost_call(sim, wolkvox)
     sim.add_past_call(PHONE, AGENT, seconds_ago=0, type_interaction=kind, result=result)
     assert wolkvox.find_call(AGENT, PHONE, sent_at) is None
+
+
+@pytest.mark.parametrize("kind", ["outbound_ma", "Outbound_MA", " outbound _ma "])
+def test_an_agents_own_call_is_found_whatever_blanks_and_capitals_its_kind_is_written_with(sim, connect, kind):
+    sent_at = datetime.now(UTC)
+    made = sim.add_past_call(PHONE, AGENT, seconds_ago=0, type_interaction=kind)
+    assert connect(sim).find_call(AGENT, PHONE, sent_at).conn_id == made.conn_id
 
 
 @pytest.mark.parametrize("result", ["ANSWER", "NO-ANSWER"])
