@@ -353,12 +353,17 @@ class AgentMethods(Sender):
         before_sending: Callable[[], None] = lambda: None,
         before_resending: Callable[[NotSent | TokenBusy], None] = lambda failure: None,
     ) -> None:
-        """Move a scheduled recall to another instant [doc].
+        """Move a scheduled recall to another instant, and give it this agent and this style [doc].
 
+        wolkvox finds the recall by campaign, customer and phone [doc].
+
+        :param agent_id: the extension of the agent who has the recall from now on
         :param at: the new instant, aware; sent in the client's `reports_timezone`, to the second
-        :raises ValueError: an argument cannot be right; nothing was sent
+        :param recall_style: the style from now on: `auto` (default) or `manual`. A manual recall that is to stay one
+            needs `manual`
+        :raises ValueError: an argument is invalid; nothing was sent
 
-        The other parameters, which say which recall, are as for `recall`.
+        The other parameters are as for `recall`.
         """
         date = {EDITED_DATE: arguments.date(at, "at", self.zone)}
         which = _which_recall(campaign_id, customer_id, EDITED_PHONE, customer_phone, recall_style, name_recall)

@@ -219,18 +219,21 @@ class ScheduleRecallOperator(AtInstant, OnceOperator):
 
 
 class EditRecallOperator(AtInstant, RepeatableOperator):
-    """Move a scheduled recall to another instant.
+    """Move a scheduled recall to another instant; it may also change the recall's agent and style.
 
-    Run again, it moves the recall to the same instant again. Nothing is moved to an instant that has passed or at
-    which the customer may not be called.
+    wolkvox finds the recall by campaign, customer and number. Run again, it moves the recall to the same instant again.
+    Nothing is moved to an instant that has passed or at which the customer may not be called.
 
+    :param agent_id: the extension of the agent who has the recall from now on (templated)
     :param at: the new instant: an aware datetime or its ISO 8601 text (templated)
+    :param recall_style: the style from now on: `"auto"` (default) or `"manual"`. A manual recall that is to stay one
+        needs `"manual"`
     :param max_age: how long after the run was due it may still be moved; default 24 hours, None for any time
 
-    What says which recall, `calling_hours` and `phone_zones` are as for `ScheduleRecallOperator`; `wolkvox_conn_id` and
-    `pool` are as for `AuxCallOperator`.
+    `campaign_id`, `customer_id`, `customer_phone`, `name_recall`, `calling_hours` and `phone_zones` are as for
+    `ScheduleRecallOperator`; `wolkvox_conn_id` and `pool` are as for `AuxCallOperator`.
 
-    :raises ValueError: when the DAG is parsed: an argument cannot be right
+    :raises ValueError: when the DAG is parsed: an argument is invalid
     :raises AirflowFailException: it comes too late, the customer may not be called then, or wolkvox said no
     :raises AirflowException: nothing was sent or nobody saw the answer, and a retry may help
     """

@@ -108,6 +108,13 @@ def test_each_method_does_at_the_station_what_it_says(method, sim, ready, connec
             assert not sim.recalls
 
 
+def test_an_edit_gives_a_recall_another_agent_and_style(sim, connect):
+    client = connect(sim)
+    client.recall(AGENT, *METHODS["recall"][1:], recall_style="manual")
+    client.edit_recall(COLLEAGUE, *METHODS["edit_recall"][1:])
+    assert [(recall.agent_id, recall.style, recall.due) for recall in sim.recalls] == [(COLLEAGUE, "auto", LATER)]
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_each_method_ends_as_the_outcome_table_says(row, method, sim, ready, connect):
