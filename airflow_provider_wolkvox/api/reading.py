@@ -31,6 +31,8 @@ from airflow_provider_wolkvox.phone import FEWEST_DIGITS
 
 CAMPAIGN_TYPES = frozenset({"predictive", "preview"})
 DETAILS = frozenset({"default", "all"})
+# Of dispositions: what agents give as the first and as the second one [doc].
+CODE_GROUPS = frozenset({"cod_act1", "cod_act2"})
 DNC_KINDS = frozenset({"inbound", "outbound", "all"})
 
 
@@ -128,16 +130,19 @@ class ReadingMethods(Sender):
         """
         return self._records(REPORTS, "agent_14", {}, since, until, AgentEvent.from_row)
 
-    def act_3(self, cod_act: str, since: datetime, until: datetime) -> Iterator[DispositionCall]:
-        """Return the calls that were given a disposition, oldest window first [doc].
+    def act_3(self, group: str, since: datetime, until: datetime) -> Iterator[DispositionCall]:
+        """Return the calls that were given any disposition of a group, oldest window first [doc].
 
-        :param cod_act: the disposition, as `activity_codes` names it
+        wolkvox selects by group, not by disposition: each row names its own `cod_act` and `cod_act_2`.
+
+        :param group: `cod_act1` or `cod_act2`, which the API calls `cod_act`. A disposition's own code is invalid:
+            wolkvox might answer it with no rows, which would read as no calls
         :param since: the first instant, aware
         :param until: the last one, aware, included
-        :raises ValueError: an argument cannot be right; nothing was sent
+        :raises ValueError: an argument is invalid; nothing was sent
         """
-        disposition = {"cod_act": arguments.plain(cod_act, "cod_act")}
-        return self._records(REPORTS, "act_3", disposition, since, until, DispositionCall.from_row)
+        wanted = {"cod_act": arguments.one_of(group, CODE_GROUPS, "group")}
+        return self._records(REPORTS, "act_3", wanted, since, until, DispositionCall.from_row)
 
     def campaign_detail(
         self,

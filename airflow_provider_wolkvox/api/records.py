@@ -246,9 +246,11 @@ class DispositionCall:
     :param conn_id: wolkvox's id of the call
     :param agent_id: the agent's extension
     :param phone: the other side's number, digits only
-    :param cod_act: the disposition
+    :param cod_act: the disposition; empty if it has only one of the second group
+    :param cod_act_2: the disposition of the second group; empty if it has none
     :param at: when it began
     :param seconds: how long it lasted. GUESS: the report's `time` is a length
+    :param customer_id: the customer's id in the campaign
     :param campaign_id: the campaign
     """
 
@@ -256,8 +258,10 @@ class DispositionCall:
     agent_id: str
     phone: str
     cod_act: str
+    cod_act_2: str
     at: datetime | None
     seconds: int | None
+    customer_id: str
     campaign_id: str
 
     @classmethod
@@ -268,7 +272,9 @@ class DispositionCall:
             agent_id=values.digits(row, "agent_id"),
             phone=values.phone(row),
             cod_act=values.text(row, "cod_act"),
+            cod_act_2=values.text(row, "cod_act_2"),
             at=values.moment(row, "date", zone),
-            seconds=values.length(row, "time", "time_seg"),
+            seconds=values.length(row, "time"),
+            customer_id=values.text(row, "customer_id"),
             campaign_id=values.digits(row, *CAMPAIGN_ID),
         )

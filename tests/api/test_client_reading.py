@@ -146,18 +146,20 @@ STREAMS = {
         AgentEvent(AGENT, "TALK", AT, AT + timedelta(minutes=1), CONN_ID, "inbound", PHONE, ""),
     ),
     "act_3": (
-        ("SALE & more", SINCE, UNTIL),
-        ("reports_manager.php", {"cod_act": "SALE & more", **DATES}),
+        ("cod_act2", SINCE, UNTIL),
+        ("reports_manager.php", {"cod_act": "cod_act2", **DATES}),
         {
             "conn_id": CONN_ID,
             "agent_id": AGENT,
             "telephone": PHONE,
             "cod_act": "SALE & more",
+            "cod_act_2": "CARD",
             "date": "2026-06-25 10:50:43",
             "time": "75",
+            "customer_id": "C-7",
             "campaign_id": "32841",
         },
-        DispositionCall(CONN_ID, AGENT, PHONE, "SALE & more", AT, 75, "32841"),
+        DispositionCall(CONN_ID, AGENT, PHONE, "SALE & more", "CARD", AT, 75, "C-7", "32841"),
     ),
     "campaign_detail": (
         ("32841", SINCE, UNTIL),
@@ -326,11 +328,11 @@ def test_options_of_a_method_are_asked_for(connect):
 
 def test_values_are_url_encoded(connect):
     with RawServer(always(rows())) as server:
-        read(connect(server), "act_3", "ñ a&api=token_info#x+%\r\n", SINCE, UNTIL)
+        connect(server).find_record("1", customer_id="ñ a&api=token_info#x+%\r\n")
     first = server.requests[0].split(b"\r\n")[0].decode()
     assert first == (
-        "GET /api/v2/reports_manager.php?api=act_3&cod_act=%C3%B1+a%26api%3Dtoken_info%23x%2B%25"
-        "&date_ini=20260625000000&date_end=20260625235959 HTTP/1.1"
+        "GET /api/v2/campaign.php?api=find_record&campaign_id=1&customer_id=%C3%B1+a%26api%3Dtoken_info%23x%2B%25"
+        " HTTP/1.1"
     )
 
 
@@ -646,7 +648,10 @@ WRONG = [
         )
     ),
     *((method, ("all", SINCE, UNTIL), {}, "campaign_id") for method in ("campaign_1", "campaign_5", "campaign_detail")),
-    *(("act_3", (cod_act, SINCE, UNTIL), {}, "cod_act") for cod_act in ("", "  ", None, 7)),
+    *(
+        ("act_3", (group, SINCE, UNTIL), {}, "group must be one of cod_act1, cod_act2")
+        for group in ("", "SALE", "101", "cod_act", "COD_ACT1", None, 1)
+    ),
     ("campaign_detail", ("1", SINCE, UNTIL), {"type_campaign": "other"}, "type_campaign"),
     ("campaign_detail", ("1", SINCE, UNTIL), {"detail": "some"}, "detail"),
     ("campaign_detail", ("1", SINCE, UNTIL), {"detail": None}, "detail"),
@@ -944,6 +949,17 @@ def test_calls_are_read_from_the_simulators_reports(sim, connect):
     assert connected.at == (now - timedelta(days=40)).replace(microsecond=0)
     assert (unconnected.result, unconnected.phone) == ("NO-ANSWER", PHONE)
     assert requests_seen(sim) == 4
+
+
+def test_the_simulators_calls_are_found_by_the_group_of_their_disposition(sim, connect):
+    sim.add_past_call(PHONE, AGENT, cod_act="101")
+    sim.add_past_call(PHONE, AGENT, cod_act="101", cod_act_2="102")
+    sim.add_past_call(PHONE, AGENT)
+    now = datetime.now(UTC)
+    client, hour = connect(sim), timedelta(hours=1)
+    first, second = ([*client.act_3(group, now - hour, now)] for group in ("cod_act1", "cod_act2"))
+    assert [(call.cod_act, call.cod_act_2) for call in first] == [("101", ""), ("101", "102")]
+    assert [(call.cod_act, call.cod_act_2) for call in second] == [("101", "102")]
 
 
 def test_the_last_ten_minutes_of_the_simulator_are_read(sim, connect):
