@@ -17,8 +17,8 @@ from airflow_provider_wolkvox.api.values import CAMPAIGN_ID, Row
 OPTIONS = tuple(f"opt{number}" for number in range(1, 13))
 PHONES = tuple(f"tel{number}" for number in range(1, 11))
 
-# "32841 - NAME - Strategy (xx%)" [doc]; the name may hold dashes of its own.
-_CAMPAIGN_NOW = re.compile(r"\s*(?P<id>[0-9]+)\s+-\s+(?P<name>.*?)(\s+-\s+((?!\s-\s)[^()])*\([^()]*%\))?\s*", re.DOTALL)
+# "32841 - NAME - Strategy (xx%)" [doc]; the name may hold dashes of its own, so the last part is the strategy.
+_SEPARATOR = re.compile(r"\s+-(?:\s+|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,25 +214,31 @@ class CampaignNow:
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """Make the record from a `row`, whose `campaign` is `32841 - NAME - Strategy (xx%)` [doc]."""
-        title = values.text(row, "campaign", "campaign_name")
-        parts = _CAMPAIGN_NOW.fullmatch(title)
+        campaign_id, name = _id_and_name(values.text(row, "campaign"))
         return cls(
-            campaign_id=parts["id"] if parts else values.digits(row, *CAMPAIGN_ID),
-            name=parts["name"] if parts else title,
-            status=values.text(row, "status", "campaign_status"),
+            campaign_id=campaign_id or values.digits(row, *CAMPAIGN_ID),
+            name=name,
+            status=values.text(row, "status"),
             records=values.count(row, "records"),
             clean=values.count(row, "clean"),
             dial=values.count(row, "dial"),
             answer=values.count(row, "answer"),
             no_answer=values.count(row, "no_answer"),
             hits=values.count(row, "hits"),
-            penetration=values.percent(row, "penetration_now", "penetration"),
+            penetration=values.percent(row, "penetration_now"),
         )
+
+
+def _id_and_name(title: str) -> tuple[str, str]:
+    first, *rest = _SEPARATOR.split(title)
+    if not rest or not values.digits({"id": first}, "id"):
+        return "", title
+    return first, " - ".join(rest[:-1] or rest)
 
 
 @dataclass(frozen=True, slots=True)
 class CampaignInfo:
-    """A campaign of the operation: a row of `information.php`'s `campaigns` [doc; the keys are a GUESS].
+    """A campaign of the operation: a row of `information.php`'s `campaigns` [doc].
 
     :param campaign_id: the campaign
     :param name: its name
@@ -245,11 +251,11 @@ class CampaignInfo:
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Make the record from a `row` of `campaigns`. GUESS: by whichever of several keys it has."""
+        """Make the record from a `row` of `campaigns`."""
         return cls(
-            campaign_id=values.digits(row, *CAMPAIGN_ID, "id"),
-            name=values.text(row, "campaign_name", "name", "campaign"),
-            status=values.text(row, "status", "campaign_status"),
+            campaign_id=values.digits(row, *CAMPAIGN_ID),
+            name=values.text(row, "campaign_name"),
+            status=values.text(row, "status"),
         )
 
 

@@ -10,6 +10,7 @@ from typing import Self
 from airflow_provider_wolkvox.api import arguments
 from airflow_provider_wolkvox.api.agents import AgentMethods
 from airflow_provider_wolkvox.api.campaigns import CampaignMethods
+from airflow_provider_wolkvox.api.envelope import LISTED
 from airflow_provider_wolkvox.api.errors import WolkvoxError
 from airflow_provider_wolkvox.api.reading import ReadingMethods
 from airflow_provider_wolkvox.api.records import ReportedCall, TokenInfo
@@ -96,7 +97,7 @@ class WolkvoxClient(AgentMethods, ReadingMethods, CampaignMethods):
         :raises Refused: wolkvox said no
         :raises OutcomeUnknown: no readable answer came
         """
-        return TokenInfo.from_data(self._send("GET", INFORMATION, "token_info", {}).data)
+        return TokenInfo.from_data(self._send("GET", INFORMATION, "token_info", {}, reading=LISTED).data)
 
     def reported_calls(
         self, agent_id: str | int, customer_phone: str | int, since: datetime, until: datetime

@@ -13,6 +13,8 @@ from airflow_provider_wolkvox.api.errors import OutcomeUnknown, refusal
 
 # Documented successes: 200, 201 for create and add, 202 for start, stop, clear, speed.
 ACCEPTED_CODES = frozenset({"200", "201", "202"})
+# What samples of lists have instead [doc].
+_NO_CODES = frozenset({"", "0"})
 
 
 def _nothing_else(code: str, msg: str) -> bool:
@@ -25,15 +27,19 @@ class Reading:
 
     :param is_answer: whether a 4xx envelope with this code and text is one all the same; default never
     :param bare_list: whether a list without an envelope is one; default False
+    :param is_list: whether it is a read, to which HTTP 200 with a list, no error and a code of `""` or `"0"` is an
+        answer, too [doc samples; seen]; default False, since for what acts it proves nothing
     :param longest: how many bytes an answer may have, decompressed; default 64 KB, far more than one without rows
     """
 
     is_answer: Callable[[str, str], bool] = _nothing_else
     bare_list: bool = False
+    is_list: bool = False
     longest: int = 64 * 1024
 
 
 USUAL = Reading()
+LISTED = Reading(is_list=True)
 
 # The vendor's limit for one reply [doc]; anything longer is no answer of wolkvox.
 LONGEST_REPLY = 256 * 1024 * 1024
@@ -46,9 +52,9 @@ MOST_VALUES = 10_000_000
 class Envelope:
     """An answer that wolkvox marked as a success, or that the API's `Reading` takes for an answer.
 
-    :param code: `"200"`, `"201"` or `"202"`; a 4xx only where the API's `Reading` says so
+    :param code: `"200"`, `"201"` or `"202"`; another only where the API's `Reading` says so
     :param msg: the server's text; do not rely on it (`aux_call` answers `Type has been successful`)
-    :param data: the payload as JSON gave it, None if absent
+    :param data: the payload as JSON gave it, from `data` or, as `campaign_15` names it [doc], `records`; None if absent
     """
 
     code: str
@@ -99,13 +105,15 @@ def read_envelope(
     # The vendor's samples show both JSON null and the text "null" for "no error".
     error = "" if content.get("error") in (None, "null") else _text(content["error"])
     msg = _text(content.get("msg"))
+    data = content.get("data") or content.get("records", content.get("data"))
 
     if re.fullmatch(r"4[0-9]{2}", code):
         if reading.is_answer(code, msg):
-            return Envelope(code, msg, content.get("data"))
+            return Envelope(code, msg, data)
         raise refusal(api, code, error, msg, present)
-    if status < 300 and code in ACCEPTED_CODES and not error:
-        return Envelope(code, msg, content.get("data"))
+    is_listed = reading.is_list and status == 200 and code in _NO_CODES and isinstance(data, list)
+    if status < 300 and (code in ACCEPTED_CODES or is_listed) and not error:
+        return Envelope(code, msg, data)
     raise OutcomeUnknown(
         api,
         f"HTTP {status}, code {present(code)[:20]!r} and error {present(error)[:60]!r} contradict each other",

@@ -34,7 +34,7 @@ def _holds_no_rows(code: str, msg: str) -> bool:
     return code == "404" and msg.lower().startswith("validate dates")
 
 
-ROWS = Reading(is_answer=_holds_no_rows, longest=LONGEST_REPLY)
+ROWS = Reading(is_answer=_holds_no_rows, is_list=True, longest=LONGEST_REPLY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,8 +71,8 @@ def first_row(data: Any) -> Row:
 
 
 def is_sum(row: Row) -> bool:
-    """Return whether a `row` holds a report's sums: its `agent_name` is `TOTAL` [doc]."""
-    return row.get("agent_name") == "TOTAL"
+    """Return whether a `row` holds a report's sums: its `agent_name` is `TOTAL` [doc], in any case [seen]."""
+    return word(row, "agent_name") == "total"
 
 
 def text(row: Row, *keys: str) -> str:

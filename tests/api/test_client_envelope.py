@@ -60,6 +60,8 @@ UNKNOWN = {
     "null": (200, b"null"),
     "no code": (200, b'{"error": null, "msg": "Type has been successful", "data": {"conn_id": "1"}}'),
     "code null": (200, envelope(None)),
+    "code empty with a list": (200, envelope("", data=[{"conn_id": "1"}])),
+    "code 0 with a list": (200, envelope("0", data=[{"conn_id": "1"}])),
     "code empty": (200, envelope("")),
     "code 0": (200, envelope("0")),
     "code 204": (200, envelope("204")),

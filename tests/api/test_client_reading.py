@@ -352,7 +352,8 @@ def test_nothing_is_an_empty_text_or_none_in_every_field(method, empty, connect)
 @methods
 def test_a_row_of_sums_and_what_is_no_row_are_dropped(method, connect):
     _, _, row, record = METHODS[method]
-    with RawServer(always(rows(row, {**row, "agent_name": "TOTAL"}, None, "row", ["x"]))) as server:
+    sums = [{**row, "agent_name": name} for name in ("TOTAL", " Total ", "total\t")]
+    with RawServer(always(rows(row, *sums, None, "row", ["x"]))) as server:
         assert read(connect(server), method) == [record]
 
 
@@ -459,6 +460,14 @@ def test_a_dispositions_flags_are_yes_no_or_unreadable(written, flag, connect):
         ("32841 - A - B - Predictive Power (5.5%)", "32841", "A - B"),
         ("32841 - COBRO (10%) MES - Strategy (50%)", "32841", "COBRO (10%) MES"),
         ("32841 - A-B - Strategy (50%)", "32841", "A-B"),
+        ("32841 - NAME - Strategy", "32841", "NAME"),
+        ("32841 - NAME - Strategy (50 %)", "32841", "NAME"),
+        ("32841 - NAME - Power (x2) (50%)", "32841", "NAME"),
+        ("32841 - NAME - Strategy (50%) ", "32841", "NAME"),
+        ("32841 - NAME -  (50%)", "32841", "NAME"),
+        ("32841 - NAME - ", "32841", "NAME"),
+        ("32841  -  A - B  -  Strategy (50%)", "32841", "A - B"),
+        ("32841 - ", "32841", ""),
         ("NAME", "", "NAME"),
     ],
 )
@@ -531,6 +540,48 @@ def test_a_list_without_an_envelope_is_nobody_elses(method, connect):
 def test_a_list_under_a_failure_is_no_answer(connect):
     with RawServer(always(answer(b"[{}]", "404 Not Found"))) as server, pytest.raises(OutcomeUnknown):
         connect(server).real_time_campaigns()
+
+
+@methods
+@pytest.mark.parametrize("code", ["", "0", 0])
+def test_a_list_without_a_code_is_read_since_the_vendors_samples_show_lists_so(method, code, connect):
+    _, _, row, record = METHODS[method]
+    with RawServer(always(answer(envelope(code, data=[row])))) as server:
+        assert read(connect(server), method) == [record]
+
+
+@pytest.mark.parametrize("code", ["", "0"])
+def test_the_quota_is_read_without_a_code_too(code, connect):
+    with RawServer(always(answer(envelope(code, data=[{"token_limit": "5000"}])))) as server:
+        assert connect(server).token_info().token_limit == 5000
+
+
+@methods
+@pytest.mark.parametrize(
+    "reply",
+    [
+        answer(envelope("", "BAD REQUEST", data=[{}])),
+        answer(envelope("0", False, data=[{}])),
+        answer(envelope("", data=[{}]), "202 Accepted"),
+        answer(envelope("", data=[{}]), "400 Bad Request"),
+        answer(envelope("", data={})),
+        answer(envelope("0")),
+        answer(envelope("00", data=[{}])),
+        answer(b'{"error": null, "data": [{}]}'),
+    ],
+    ids=["error", "false", "202", "400", "object", "no data", "00", "no key"],
+)
+def test_an_answer_without_a_code_that_is_no_plain_list_proves_nothing(method, reply, connect):
+    with RawServer(always(reply)) as server, pytest.raises(OutcomeUnknown):
+        read(connect(server), method)
+
+
+@methods
+@pytest.mark.parametrize("beside", [{}, {"data": None}, {"data": []}])
+def test_rows_under_the_name_records_are_not_lost(method, beside, connect):
+    _, _, row, record = METHODS[method]
+    with RawServer(always(answer(envelope(records=[row], **beside)))) as server:
+        assert read(connect(server), method) == [record]
 
 
 @methods
