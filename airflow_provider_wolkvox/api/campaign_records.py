@@ -84,7 +84,7 @@ class CampaignTotal:
 
 @dataclass(frozen=True, slots=True)
 class PreviewCall:
-    """A call of a preview campaign: a row of `campaign_5` [doc].
+    """A call of a preview campaign: a row of the type `CALL` of `campaign_5` [doc].
 
     :param agent_id: the agent's extension
     :param conn_id: wolkvox's id of the call
@@ -110,9 +110,9 @@ class PreviewCall:
             agent_id=values.digits(row, "agent_id"),
             conn_id=values.conn_id(row),
             phone=values.phone(row),
-            result=values.result(row, "call_result", "result"),
+            result=values.result(row, "call_result"),
             at=values.moment(row, "date", zone),
-            seconds=values.length(row, "time", "time_seg"),
+            seconds=values.length(row, "time"),
             cod_act=values.text(row, "cod_act"),
         )
 

@@ -175,6 +175,10 @@ class CampaignMethods(Sender):
         )
 
     def _reason(self, error: Any) -> str:
+        if isinstance(error, dict):
+            # {"error": "CUSTOMER_ID is empty, object position 0", "msg": "CUSTOMER_ID is a required field"} [seen].
+            said = [text for text in (values.text(error, "error"), values.text(error, "msg")) if text]
+            error = ": ".join(said) or error
         text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False)
         return self._transport.presentable(arguments.without_numbers(text))
 

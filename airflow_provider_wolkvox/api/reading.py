@@ -26,6 +26,7 @@ from airflow_provider_wolkvox.api.operation_records import (
 )
 from airflow_provider_wolkvox.api.records import GMT_5, ConnectedCall, DispositionCall, ReportedCall, UnconnectedCall
 from airflow_provider_wolkvox.api.sending import CAMPAIGN, INFORMATION, REAL_TIME, REPORTS, ROWS, Sender
+from airflow_provider_wolkvox.api.values import word
 from airflow_provider_wolkvox.api.windows import pieces
 from airflow_provider_wolkvox.phone import FEWEST_DIGITS
 
@@ -113,13 +114,17 @@ class ReadingMethods(Sender):
     def campaign_5(self, campaign_id: str | int, since: datetime, until: datetime) -> Iterator[PreviewCall]:
         """Return the calls of a preview campaign, oldest window first [doc].
 
+        The report also has a row for each customer's record and one of sums; of its rows only those of the type `CALL`
+        are calls [doc].
+
         :param campaign_id: the campaign, digits
         :param since: the first instant, aware
         :param until: the last one, aware, included
-        :raises ValueError: an argument cannot be right; nothing was sent
+        :raises ValueError: an argument is invalid; nothing was sent
         """
         campaign = {"campaign_id": arguments.campaign_id(campaign_id)}
-        return self._records(REPORTS, "campaign_5", campaign, since, until, PreviewCall.from_row)
+        rows = self._rows(REPORTS, "campaign_5", campaign, since, until)
+        return (PreviewCall.from_row(row, self.zone) for row in rows if word(row, "type_of_row") == "call")
 
     def agent_14(self, since: datetime, until: datetime) -> Iterator[AgentEvent]:
         """Return the states of all agents, oldest window first; each appears once it has ended [doc].

@@ -192,6 +192,19 @@ def test_that_no_record_was_taken_is_an_answer_with_its_reasons(connect):
     assert added == AddedRecords(2, 0, 2, ("customer 1 is bad", "tel1 is bad"))
 
 
+def test_the_reasons_are_read_as_wolkvox_was_seen_to_write_them(connect):
+    captured = {
+        "error": "CUSTOMER_ID is empty, object position 0",
+        "msg": "CUSTOMER_ID is a required field, please validate the data",
+    }
+    with RawServer(always(none_added(captured, {"error": "no such column"}, {"reason": "another"}))) as server:
+        assert connect(server).add_records(CAMPAIGN, [RECORD, RECORD]).errors == (
+            "CUSTOMER_ID is empty, object position 0: CUSTOMER_ID is a required field, please validate the data",
+            "no such column",
+            '{"reason": "another"}',
+        )
+
+
 @pytest.mark.parametrize(
     ("data", "added"),
     [
@@ -220,7 +233,11 @@ def test_an_answer_that_none_was_taken_says_so_although_it_lacks_its_counts(conn
     ("code", "msg"),
     [
         ("404", f"Campaign_id {CAMPAIGN} does not exist in your operation."),
-        ("404", "You are uploading (12) records, the limit is 5. You can upload 3 records. Try again."),
+        (
+            "404",
+            "You are uploading (66401) records to the system. According to quantity active licenses, You can upload "
+            "50000 records. Try again.",
+        ),
         ("404", "You must turn off a predictive before starting this one, you currently have 2 active predictives"),
         ("404", "The campaign has not been started, please validate the data"),
         ("404", "Validate dates entered"),

@@ -120,6 +120,7 @@ STREAMS = {
         (32841, SINCE, UNTIL),
         ("reports_manager.php", {"campaign_id": "32841", **DATES}),
         {
+            "type_of_row": "CALL",
             "agent_id": AGENT,
             "conn_id": CONN_ID,
             "telephone": PHONE,
@@ -392,7 +393,7 @@ def test_the_records_are_frozen(method):
     [("cdr_5", "result"), ("campaign_3", "result"), ("campaign_5", "call_result"), ("campaign_detail", "result")],
 )
 def test_the_words_for_results_are_one_word_wherever_they_come_from(method, key, written, result, connect):
-    with RawServer(always(rows({key: written}))) as server:
+    with RawServer(always(rows({"type_of_row": "CALL", key: written}))) as server:
         assert read(connect(server), method)[0].result == result
 
 
@@ -520,6 +521,13 @@ def test_when_a_number_was_taken_off_the_list_is_read_with_a_time_of_day_or_with
 def test_the_day_of_the_last_contact_is_a_day(written, day, connect):
     with RawServer(always(rows({"last_day": written}))) as server:
         assert connect(server).law2300_info("1", PHONE)[0].last_day == day
+
+
+@pytest.mark.parametrize(("kind", "is_call"), [("CALL", True), (" call ", True), ("PREVIEW", False), ("TOTAL", False)])
+def test_of_a_preview_campaigns_rows_only_those_of_calls_are_calls(kind, is_call, connect):
+    row = STREAMS["campaign_5"][2] | {"type_of_row": kind}
+    with RawServer(always(rows(row))) as server:
+        assert len(read(connect(server), "campaign_5")) == is_call
 
 
 # Envelopes
@@ -808,7 +816,7 @@ def reported(moments: list[datetime], full: int):
     def reply(question):
         ini, end = question.parameters["date_ini"], question.parameters["date_end"]
         found = [text for text in texts if ini <= text <= end][:full]
-        return rows(*({"conn_id": text} for text in found)) if found else NO_ROWS
+        return rows(*({"type_of_row": "CALL", "conn_id": text} for text in found)) if found else NO_ROWS
 
     return replying(reply)
 
