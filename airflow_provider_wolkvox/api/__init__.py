@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         AgentInfo,
         AgentNow,
         DoNotCall,
-        Law2300Contact,
+        Law2300Block,
     )
     from airflow_provider_wolkvox.api.records import (
         AgentCall,
@@ -78,7 +78,7 @@ _HOMES = {
     "AgentInfo": "operation_records",
     "AgentNow": "operation_records",
     "DoNotCall": "operation_records",
-    "Law2300Contact": "operation_records",
+    "Law2300Block": "operation_records",
     "Outcome": "errors",
     "WolkvoxError": "errors",
     "NotSent": "errors",
@@ -106,7 +106,7 @@ __all__ = [
     "Dial",
     "DispositionCall",
     "DoNotCall",
-    "Law2300Contact",
+    "Law2300Block",
     "NotSent",
     "Outcome",
     "OutcomeUnknown",

@@ -7,7 +7,7 @@ text, or None where the field is no text.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, tzinfo
+from datetime import datetime, tzinfo
 from typing import Self
 
 from airflow_provider_wolkvox.api import values
@@ -80,7 +80,7 @@ class AgentNow:
 
 @dataclass(frozen=True, slots=True)
 class AgentInfo:
-    """An agent of the operation: a row of `information.php`'s `agents` [doc; the keys are a GUESS].
+    """An agent of the operation: a row of `information.php`'s `agents` [doc].
 
     :param agent_id: the agent's extension
     :param name: the agent's name
@@ -93,35 +93,38 @@ class AgentInfo:
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Make the record from a `row` of `agents`. GUESS: by whichever of several keys it has."""
+        """Make the record from a `row` of `agents`."""
         return cls(
-            agent_id=values.digits(row, "agent_id", "id"),
-            name=values.text(row, "agent_name", "name"),
-            status=values.text(row, "agent_status", "status"),
+            agent_id=values.digits(row, "agent_id"),
+            name=values.text(row, "agent_name"),
+            status=values.text(row, "agent_status"),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class ActivityCode:
-    """A disposition that agents can give: a row of `information.php`'s `activity_codes` [doc; the keys are a GUESS].
+    """A disposition that agents can give: a row of `information.php`'s `activity_codes` [doc].
 
     :param cod_act: the disposition as calls carry it
     :param name: what it is called
+    :param group: the group of dispositions that it belongs to: `cod_act1` or `cod_act2`, as `act_3` takes it
     :param hit: whether it counts as a success; None if the server's word is neither yes nor no
     :param rpc: whether it counts as a contact with the right person; None as above
     """
 
     cod_act: str
     name: str
+    group: str
     hit: bool | None
     rpc: bool | None
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Make the record from a `row` of `activity_codes`. GUESS: by whichever of several keys it has."""
+        """Make the record from a `row` of `activity_codes`."""
         return cls(
-            cod_act=values.text(row, "cod_act", "code", "id"),
-            name=values.text(row, "name", "description", "cod_act_name"),
+            cod_act=values.text(row, "cod_act"),
+            name=values.text(row, "description_cod_act"),
+            group=values.word(row, "type_code"),
             hit=values.flag(row, "hit"),
             rpc=values.flag(row, "rpc"),
         )
@@ -129,48 +132,48 @@ class ActivityCode:
 
 @dataclass(frozen=True, slots=True)
 class DoNotCall:
-    """A number that must not be called: a row of `information.php`'s `get_dnc` [doc].
+    """A number on a do-not-call list: a row of `information.php`'s `get_dnc` [doc].
 
     :param phone: the number, digits only
     :param type: `inbound` or `outbound`
-    :param removed_at: the report's `date_delete`; None if it has none. GUESS: a day without a time of day
-        is its midnight
+    :param date: the list's `date_delete`, of a day alone its midnight; None if there is none. wolkvox describes it as
+        the date on which the number was added, against its name, so it decides nothing: a number is on the list,
+        whatever its date
     """
 
     phone: str
     type: str
-    removed_at: datetime | None
+    date: datetime | None
 
     @classmethod
     def from_row(cls, row: Row, zone: tzinfo) -> Self:
         """Make the record from a `row` of `get_dnc`, written by the clock of `zone`."""
-        day = values.day(row, "date_delete")
         return cls(
             phone=values.phone(row, "phone_number"),
             type=values.word(row, "type"),
-            removed_at=values.moment(row, "date_delete", zone)
-            or (datetime.combine(day, time(), zone) if day else None),
+            date=values.moment_or_day(row, "date_delete", zone),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Law2300Contact:
-    """When a customer was last contacted, by the operation's own record for Colombia's Law 2300 [doc].
+class Law2300Block:
+    """When a number was blocked under Colombia's Law 2300, by the operation's own record [doc].
 
     :param phone: the number, digits only
-    :param last_day: the day of the last contact; None if there is none that can be read
-    :param last_channel: how, in the server's words
+    :param blocked_at: the list's `last_day`, which is date and time [doc], of a day alone its midnight; None if there
+        is none that can be read
+    :param channel: how the customer was contacted: `voice`, `chat` or `whatsapp` [doc]
     """
 
     phone: str
-    last_day: date | None
-    last_channel: str
+    blocked_at: datetime | None
+    channel: str
 
     @classmethod
-    def from_row(cls, row: Row) -> Self:
-        """Make the record from a `row` of `law2300_info`."""
+    def from_row(cls, row: Row, zone: tzinfo) -> Self:
+        """Make the record from a `row` of `law2300_info`, written by the clock of `zone`."""
         return cls(
             phone=values.phone(row, "phone_number"),
-            last_day=values.day(row, "last_day"),
-            last_channel=values.text(row, "last_channel"),
+            blocked_at=values.moment_or_day(row, "last_day", zone),
+            channel=values.word(row, "last_channel"),
         )

@@ -22,7 +22,7 @@ from airflow_provider_wolkvox.api.operation_records import (
     AgentInfo,
     AgentNow,
     DoNotCall,
-    Law2300Contact,
+    Law2300Block,
 )
 from airflow_provider_wolkvox.api.records import GMT_5, ConnectedCall, DispositionCall, ReportedCall, UnconnectedCall
 from airflow_provider_wolkvox.api.sending import CAMPAIGN, INFORMATION, REAL_TIME, REPORTS, ROWS, Sender
@@ -236,7 +236,9 @@ class ReadingMethods(Sender):
         return [ActivityCode.from_row(row) for row in self._list(INFORMATION, "activity_codes")]
 
     def get_dnc(self, kind: str = "all") -> list[DoNotCall]:
-        """Return the numbers that must not be called [doc].
+        """Return the numbers of the do-not-call list [doc].
+
+        Each of them is on it, whatever its date.
 
         :param kind: `inbound`, `outbound` or `all`, the default
         :raises ValueError: there is no such kind, and nothing was sent; or the list fills a whole reply, so
@@ -245,18 +247,18 @@ class ReadingMethods(Sender):
         kind = arguments.one_of(kind, DNC_KINDS, "kind")
         return [DoNotCall.from_row(row, self.zone) for row in self._list(INFORMATION, "get_dnc", {"type": kind})]
 
-    def law2300_info(self, customer_id: str, phone: str | int) -> list[Law2300Contact]:
-        """Return the operation's own record, for Colombia's Law 2300, of when a customer was last contacted [doc].
+    def law2300_info(self, nit: str | int, phone: str | int) -> list[Law2300Block]:
+        """Return when a number was blocked under Colombia's Law 2300, by the operation's own record [doc].
 
-        A list, since a customer may have several numbers; empty where there is no record.
+        The list is empty where there is no record.
 
-        :param customer_id: the customer's id, which the API calls `nit`
-        :param phone: 5 to 20 digits, without `dial_prefix`
-        :raises ValueError: an argument cannot be right; nothing was sent
+        :param nit: the company's tax id as it was validated in wolkvox Manager, not the customer's [doc]
+        :param phone: the customer's number: 5 to 20 digits, without `dial_prefix`
+        :raises ValueError: an argument is invalid; nothing was sent
         """
-        parameters = {"nit": arguments.plain(customer_id, "customer_id"), "phone": arguments.phone(phone, "phone")}
+        parameters = {"nit": arguments.identifier(nit, "nit"), "phone": arguments.phone(phone, "phone")}
         rows = self._list(INFORMATION, "law2300_info", parameters, _secrets(*parameters.values()))
-        return [Law2300Contact.from_row(row) for row in rows]
+        return [Law2300Block.from_row(row, self.zone) for row in rows]
 
     def _totals(self, report: str, campaign_id: str | int, since: datetime, until: datetime) -> list[CampaignTotal]:
         campaign = {"campaign_id": arguments.campaign_id(campaign_id)}

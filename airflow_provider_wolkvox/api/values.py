@@ -8,7 +8,7 @@ keys are given and the first one that holds something counts.
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, tzinfo
+from datetime import datetime, tzinfo
 from typing import Any
 
 from airflow_provider_wolkvox.phone import MOST_DIGITS, PhoneNumber
@@ -21,7 +21,7 @@ CAMPAIGN_ID = ("campaign_id", "campaing_id", "id_campaing", "id_campaign")
 PHONE = ("telephone", "phone_number", "customer_phone", "phone", "destiny", "destinity")
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
-_DAY = re.compile(r"\d{4}-\d\d-\d\d(?= |$)", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d)", re.ASCII)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _GAPS = re.compile("[ _]+")
@@ -31,9 +31,8 @@ _CONN_ID = re.compile(r"[0-9A-Za-z._-]{1,64}")
 # Longer than any field that a person fills in; what a server makes longer would fill logs and stores.
 _LONGEST = 1_000
 
-# GUESS: how a yes and a no of a disposition's flags are written is documented nowhere.
-_YES = frozenset({"1", "yes", "y", "si", "sí", "s", "true", "on"})
-_NO = frozenset({"0", "no", "n", "false", "off"})
+# The flags of a disposition [doc].
+_FLAGS = {"yes": True, "no": False}
 
 
 def cleaned(text: str) -> str:
@@ -158,17 +157,15 @@ def moment(row: Row, key: str, zone: tzinfo) -> datetime | None:
         return None
 
 
-def day(row: Row, key: str) -> date | None:
-    """Return a day; a time of day after it is dropped. None if it is not a real one, written `YYYY-MM-DD`.
+def moment_or_day(row: Row, key: str, zone: tzinfo) -> datetime | None:
+    """Return a time as `moment` does, and of a day alone, written `YYYY-MM-DD`, its midnight.
 
     :param row: as for `text`
     :param key: where it stands
+    :param zone: as for `moment`
     """
-    found = _DAY.match(text(row, key))
-    try:
-        return date.fromisoformat(found.group()) if found else None
-    except ValueError:
-        return None
+    found = text(row, key)
+    return moment({key: f"{found} 00:00:00"} if _DAY.fullmatch(found) else row, key, zone)
 
 
 def length(row: Row, *keys: str) -> int | None:
@@ -204,9 +201,5 @@ def percent(row: Row, *keys: str) -> float | None:
 
 
 def flag(row: Row, *keys: str) -> bool | None:
-    """Return a yes or no; None for anything that is neither. Its parameters are as for `text`.
-
-    GUESS: how wolkvox writes them is documented nowhere; English and Spanish words, `1` and `0` are read.
-    """
-    found = word(row, *keys)
-    return True if found in _YES else False if found in _NO else None
+    """Return whether a flag is `yes` [doc]; None for anything but `yes` and `no`. Its parameters are as for `text`."""
+    return _FLAGS.get(word(row, *keys))

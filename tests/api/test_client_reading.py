@@ -29,7 +29,7 @@ from airflow_provider_wolkvox.api import (
     Dial,
     DispositionCall,
     DoNotCall,
-    Law2300Contact,
+    Law2300Block,
     NotSent,
     OutcomeUnknown,
     PreviewCall,
@@ -44,6 +44,8 @@ from airflow_provider_wolkvox.api import (
     sending,
 )
 from airflow_provider_wolkvox.api.windows import whole
+from airflow_provider_wolkvox.simulator import Directory, LastContact
+from airflow_provider_wolkvox.simulator.state import directory
 
 BOGOTA = ZoneInfo("America/Bogota")
 SANTIAGO = ZoneInfo("America/Santiago")
@@ -240,8 +242,8 @@ LISTS = {
     "activity_codes": (
         (),
         ("information.php", {}),
-        {"cod_act": "SALE", "name": "Venta", "hit": "Si", "rpc": "0"},
-        ActivityCode("SALE", "Venta", True, False),
+        {"cod_act": "SALE", "description_cod_act": "Venta", "type_code": "cod_act1", "hit": "yes", "rpc": "no"},
+        ActivityCode("SALE", "Venta", "cod_act1", True, False),
     ),
     "get_dnc": (
         ("outbound",),
@@ -250,10 +252,10 @@ LISTS = {
         DoNotCall(PHONE, "outbound", AT),
     ),
     "law2300_info": (
-        ("900.123/4", "300 1234567"),
+        (" 900.123/4 ", "300 1234567"),
         ("information.php", {"nit": "900.123/4", "phone": "3001234567"}),
-        {"phone_number": PHONE, "last_day": "2026-06-25", "last_channel": "sms"},
-        Law2300Contact(PHONE, date(2026, 6, 25), "sms"),
+        {"phone_number": PHONE, "last_day": "2026-06-25 10:50:43", "last_channel": "Whatsapp"},
+        Law2300Block(PHONE, AT, "whatsapp"),
     ),
 }
 TOTALS = {
@@ -446,11 +448,11 @@ def test_a_percentage_is_read_as_a_number(written, percent, connect):
 
 
 @pytest.mark.parametrize(
-    ("written", "flag"), [("1", True), ("YES", True), ("Sí", True), ("0", False), ("No", False), ("maybe", None)]
+    ("written", "flag"), [("yes", True), ("YES ", True), ("no", False), ("No", False), ("1", None), ("maybe", None)]
 )
 def test_a_dispositions_flags_are_yes_no_or_unreadable(written, flag, connect):
     with RawServer(always(rows({"cod_act": "A", "hit": written, "rpc": written}))) as server:
-        assert connect(server).activity_codes() == [ActivityCode("A", "", flag, flag)]
+        assert connect(server).activity_codes() == [ActivityCode("A", "", "", flag, flag)]
 
 
 @pytest.mark.parametrize(
@@ -501,26 +503,21 @@ def test_a_campaign_is_finished_when_everything_was_dialled_whatever_its_status_
 
 
 @pytest.mark.parametrize(
-    ("written", "removed_at"),
+    ("written", "at"),
     [
         ("2026-06-25 10:50:43", AT),
         ("2026-06-25", datetime(2026, 6, 25, tzinfo=BOGOTA)),
         ("0000-00-00 00:00:00", None),
+        ("0000-00-00", None),
+        ("yesterday", None),
         ("-", None),
     ],
 )
-def test_when_a_number_was_taken_off_the_list_is_read_with_a_time_of_day_or_without(written, removed_at, connect):
-    with RawServer(always(rows({"phone_number": PHONE, "date_delete": written}))) as server:
-        assert connect(server).get_dnc()[0].removed_at == removed_at
-
-
-@pytest.mark.parametrize(
-    ("written", "day"),
-    [("2026-06-25", date(2026, 6, 25)), ("2026-06-25 10:00:00", date(2026, 6, 25)), ("yesterday", None)],
-)
-def test_the_day_of_the_last_contact_is_a_day(written, day, connect):
-    with RawServer(always(rows({"last_day": written}))) as server:
-        assert connect(server).law2300_info("1", PHONE)[0].last_day == day
+def test_when_a_number_was_listed_is_read_with_a_time_of_day_or_without(written, at, connect):
+    with RawServer(always(rows({"phone_number": PHONE, "date_delete": written, "last_day": written}))) as server:
+        client = connect(server)
+        assert client.get_dnc() == [DoNotCall(PHONE, "", at)]
+        assert client.law2300_info("900", PHONE) == [Law2300Block(PHONE, at, "")]
 
 
 @pytest.mark.parametrize(("kind", "is_call"), [("CALL", True), (" call ", True), ("PREVIEW", False), ("TOTAL", False)])
@@ -721,7 +718,9 @@ WRONG = [
     ("real_time_campaigns", ("all",), {}, "campaign_id"),
     ("get_dnc", ("both",), {}, "kind"),
     ("get_dnc", ([],), {}, "kind"),
-    ("law2300_info", ("", PHONE), {}, "customer_id"),
+    ("law2300_info", ("", PHONE), {}, "nit"),
+    ("law2300_info", (None, PHONE), {}, "nit"),
+    ("law2300_info", (900.0, PHONE), {}, "nit"),
     ("law2300_info", ("1", "12"), {}, "phone"),
 ]
 
@@ -1019,6 +1018,19 @@ def test_the_simulators_calls_are_found_by_the_group_of_their_disposition(sim, c
     first, second = ([*client.act_3(group, now - hour, now)] for group in ("cod_act1", "cod_act2"))
     assert [(call.cod_act, call.cod_act_2) for call in first] == [("101", ""), ("101", "102")]
     assert [(call.cod_act, call.cod_act_2) for call in second] == [("101", "102")]
+
+
+def test_the_simulators_lists_are_read(sim, connect):
+    sim.directory = Directory(
+        activity_codes=(directory.ActivityCode("101", "PROMISE", hit=True, group=2),),
+        do_not_call=(directory.DoNotCall(PHONE, date_delete="2030-01-01"),),
+        law2300=(LastContact(PHONE, "2026-06-25 10:50:43", "chat", nit="900"),),
+    )
+    client = connect(sim)
+    assert client.activity_codes() == [ActivityCode("101", "PROMISE", "cod_act2", True, False)]
+    assert [each.phone for each in client.get_dnc("outbound")] == [PHONE]
+    assert client.law2300_info(900, PHONE) == [Law2300Block(PHONE, AT, "chat")]
+    assert client.law2300_info("901", PHONE) == []
 
 
 def test_the_last_ten_minutes_of_the_simulator_are_read(sim, connect):
