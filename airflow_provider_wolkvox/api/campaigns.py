@@ -12,11 +12,16 @@ from airflow_provider_wolkvox.api.campaign_records import AddedRecords
 from airflow_provider_wolkvox.api.envelope import Reading
 from airflow_provider_wolkvox.api.errors import NotSent, OutcomeUnknown, TokenBusy
 from airflow_provider_wolkvox.api.reading import CAMPAIGN_TYPES
-from airflow_provider_wolkvox.api.sending import CAMPAIGN, Sender
+from airflow_provider_wolkvox.api.sending import CAMPAIGN, INFORMATION, Sender
 
 # By the vendor's page; spelt like this.
 RECALL_FIELDS = frozenset({"Cod_Machine", "cod_rslt1", "cod_rslt2"})
 MOST_RECORDS = 10_000
+
+PREVIEW = "preview"
+NO_STATUS = "start must be None for a preview campaign, which takes no campaign_status"
+# How lists name a campaign's status, and how an upload does [doc].
+_STATUSES = {"started": "start", "stopped": "stop"}
 
 
 def _took_none(code: str, msg: str) -> bool:
@@ -115,7 +120,7 @@ class CampaignMethods(Sender):
         records: Sequence[Mapping[str, str]],
         *,
         type_campaign: str = "predictive",
-        start: bool = False,
+        start: bool | None = None,
         before_sending: Callable[[], None] = lambda: None,
         before_resending: Callable[[NotSent | TokenBusy], None] = lambda failure: None,
     ) -> AddedRecords:
@@ -129,21 +134,26 @@ class CampaignMethods(Sender):
         :param records: 1 to 10,000 flat mappings of texts [doc], each with a `customer_id`; the other columns are
             the campaign's own, such as `customer_name`, `tel1` to `tel10`, `opt1` to `opt12`
         :param type_campaign: `predictive`, the default, or `preview`
-        :param start: True sends `campaign_status=start`, which has the campaign dial; False, the default, sends
-            `campaign_status=stop`. GUESS: that stops a campaign which is running
-        :raises ValueError: an argument cannot be right; the message names the row; nothing was sent
+        :param start: None, the default, leaves a predictive campaign as it is: wolkvox wants its current status along
+            with the records [doc], which is read first, for one more request of the quota. True starts the campaign,
+            False stops it. A preview campaign takes no status [doc], only None
+        :raises ValueError: an argument is invalid, and the message names the row; or the campaign's current status
+            cannot be told. No record was sent
+        :raises NotSent: also where the campaign's current status could not be read; no record was sent
         :raises Refused: such as more records than the licence allows [seen]; none was added
 
         The rest is as for `CampaignMethods`.
         """
-        if not isinstance(start, bool):
-            raise ValueError("start must be True or False")
-        parameters = {
-            "type_campaign": arguments.one_of(type_campaign, CAMPAIGN_TYPES, "type_campaign"),
-            "campaign_id": arguments.campaign_id(campaign_id),
-            "campaign_status": "start" if start else "stop",
-        }
+        if start is not None and not isinstance(start, bool):
+            raise ValueError("start must be True, False or None")
+        is_preview = arguments.one_of(type_campaign, CAMPAIGN_TYPES, "type_campaign") == PREVIEW
+        if is_preview and start is not None:
+            raise ValueError(NO_STATUS)
+        parameters = {"type_campaign": type_campaign, "campaign_id": arguments.campaign_id(campaign_id)}
         rows = _flat(records)
+        if not is_preview:
+            switched = {True: "start", False: "stop", None: None}[start]
+            parameters["campaign_status"] = switched or self._current_status(parameters["campaign_id"])
         answer = self._send(
             "POST",
             CAMPAIGN,
@@ -155,6 +165,25 @@ class CampaignMethods(Sender):
             reading=_OF_AN_UPLOAD,
         )
         return self._added(answer.data, len(rows), took_none=answer.code == "404")
+
+    def _current_status(self, campaign_id: str) -> str:
+        try:
+            rows = self._list(INFORMATION, "campaigns")
+        except OutcomeUnknown as failure:
+            # What is unknown is the answer to a question: no record was handed over.
+            raise NotSent("add_record", f"the campaign's current status could not be read ({failure.why})") from None
+        found = next((row for row in rows if values.digits(row, *values.CAMPAIGN_ID) == campaign_id), None)
+        if found is None:
+            raise ValueError(
+                f"campaign_id {campaign_id} is not among the campaigns of the operation. No record was sent"
+            )
+        status = _STATUSES.get(values.word(found, "status"))
+        if status is None:
+            raise ValueError(
+                f"campaign {campaign_id} is neither Started nor Stopped, so its current status cannot be sent along "
+                "with the records: give start=True or start=False. No record was sent"
+            )
+        return status
 
     def _added(self, data: Any, given: int, *, took_none: bool) -> AddedRecords:
         row = values.first_row(data)

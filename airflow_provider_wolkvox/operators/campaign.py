@@ -194,7 +194,8 @@ class CampaignAddRecordsOperator(OnceOperator):
     :param records_path: instead: a file of them, any path that Airflow's object storage knows, in UTF-8: CSV with a
         header (`.csv`, `.txt`, `.tsv`), else a JSON object in each line (templated)
     :param type_campaign: `"predictive"` (default) or `"preview"`
-    :param start: whether wolkvox is to start the campaign; default False
+    :param start: None (default) leaves the campaign as it is, for which its status is read before each batch; True
+        starts it, False stops it. A preview campaign takes only None
     :param batch_size: records in one request; default and most 10,000 [doc]
 
     `wolkvox_conn_id`, `max_age`, `call_before`, `ledger_retention`, `allow_second_try` and `pool` are as for
@@ -212,7 +213,7 @@ class CampaignAddRecordsOperator(OnceOperator):
         "records": optional(rows),
         "records_path": optional(path),
         "type_campaign": choice(*get_args(CampaignType)),
-        "start": switch,
+        "start": optional(switch),
         "batch_size": whole_number(1, LARGEST_BATCH),
     }
     ui_color = "#e7f3ec"
@@ -233,7 +234,7 @@ class CampaignAddRecordsOperator(OnceOperator):
         records: Iterable[Mapping[str, Any]] | str | None = None,
         records_path: str | None = None,
         type_campaign: CampaignType = "predictive",
-        start: bool = False,
+        start: bool | None = None,
         batch_size: int = LARGEST_BATCH,
         **kwargs: Any,
     ) -> None:
@@ -246,6 +247,8 @@ class CampaignAddRecordsOperator(OnceOperator):
         self.batch_size = batch_size
         if (records is None) == (records_path is None):
             raise ValueError("give either records or records_path")
+        if type_campaign == "preview" and start is not None:
+            raise ValueError("start must be None for a preview campaign, which takes no campaign_status")
         self.validate(vars(self))
 
     def execute(self, context: Context) -> dict[str, Any]:

@@ -64,7 +64,7 @@ WRONG = {
     "wait_for_agents": NO_SWITCH,
     "do_not_call": [*NO_SWITCH, ""],
     "prefix_in_reports": NO_SWITCH,
-    "start": [*NO_SWITCH, "x"],
+    "start": [*(each for each in NO_SWITCH if each is not None), "x"],
     "hang_up": NO_SWITCH,
     "to_agent": NO_SWITCH,
     "max_age": NO_LENGTH,

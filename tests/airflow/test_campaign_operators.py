@@ -55,7 +55,8 @@ def recall(dag=None, **arguments):
 
 
 def add(dag=None, **arguments):
-    given = {"campaign_id": CAMPAIGN, "batch_size": 2, **arguments}
+    # A current status would be read before each batch, by a request of its own.
+    given = {"campaign_id": CAMPAIGN, "batch_size": 2, "start": False, **arguments}
     if "records_path" not in given:
         given.setdefault("records", SIX)
     return CampaignAddRecordsOperator(task_id="task", **given)
@@ -545,15 +546,40 @@ def test_records_are_added_in_batches_and_what_became_of_them_is_returned(campai
     assert campaign.stats().greatest_simultaneous == 1
 
 
-@pytest.mark.parametrize(("start_it", "status"), [(False, "stopped"), (True, "started")])
-def test_the_campaign_is_started_only_if_that_is_asked_for(campaign, server, start_it, status):
+@pytest.mark.parametrize(("start_it", "starts", "stops"), [(None, 0, 0), (True, 1, 0), (False, 0, 0)])
+def test_a_stopped_campaign_is_started_only_if_that_is_asked_for(campaign, server, start_it, starts, stops):
     assert attempt(server, make=with_(add, start=start_it)).state == "success"
-    assert campaign.campaign(CAMPAIGN).status == status
+    seen = campaign.campaign(CAMPAIGN)
+    assert (seen.starts, seen.stops, added(campaign)) == (starts, stops, ALL_ONCE)
+
+
+@pytest.mark.parametrize(("start_it", "starts", "stops"), [(None, 0, 0), (True, 0, 0), (False, 0, 1)])
+def test_a_running_campaign_is_stopped_only_if_that_is_asked_for(dialled, server, start_it, starts, stops):
+    assert attempt(server, make=with_(add, start=start_it)).state == "success"
+    seen = dialled.campaign(CAMPAIGN)
+    assert (seen.starts, seen.stops, added(dialled)) == (starts, stops, ALL_ONCE)
+
+
+@needs_ledger
+@pytest.mark.parametrize("fault", ["server_error", "garbage_body", "drop_after_reading"])
+def test_a_campaigns_status_that_was_not_read_leaves_the_upload_to_a_retry(campaign, server, fault):
+    campaign.fault(fault, api="campaigns")
+    first = attempt(server, make=with_(add, start=None), retries=1, quiet=True)
+    assert first.state == "up_for_retry"
+    assert "current status could not be read" in str(first.error)
+    assert not added(campaign)
+    assert again(server, with_(add, start=None), retries=1).state == "success"
+    assert added(campaign) == ALL_ONCE
+
+
+def test_a_preview_campaign_is_not_switched_by_an_upload():
+    with pytest.raises(ValueError, match="start must be None for a preview campaign"):
+        add(type_campaign="preview")
 
 
 def test_records_of_a_preview_campaign_are_added_as_such(campaign, server):
     campaign.add_campaign("7", kind="preview")
-    assert attempt(server, make=with_(add, campaign_id="7", type_campaign="preview")).state == "success"
+    assert attempt(server, make=with_(add, campaign_id="7", type_campaign="preview", start=None)).state == "success"
     assert "does not exist" in failed(attempt(Server(), make=with_(add, campaign_id="7"), quiet=True))
 
 

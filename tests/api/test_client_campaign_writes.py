@@ -30,6 +30,7 @@ from raw_server import (
     refused,
     refusing_address,
     replying,
+    rows,
     unanswering_address,
 )
 
@@ -94,7 +95,9 @@ with_body = pytest.mark.parametrize("method", ["recall_records", "add_records"])
 
 
 def write(client: WolkvoxClient, method: str, **options):
-    return getattr(client, method)(*WRITES[method][0], **options)
+    # A campaign's current status would be asked for by a request of its own.
+    fixed = {"start": False} if method == "add_records" and options.get("type_campaign") != "preview" else {}
+    return getattr(client, method)(*WRITES[method][0], **(fixed | options))
 
 
 # What goes over the wire
@@ -121,15 +124,75 @@ def test_each_method_sends_one_request_with_its_parameters_and_its_body(method, 
         assert "transfer-encoding" not in head
 
 
-def test_options_of_adding_records_are_sent(connect):
+@pytest.mark.parametrize(
+    ("options", "parameters"),
+    [
+        ({"start": True}, {"type_campaign": "predictive", "campaign_status": "start"}),
+        ({"start": False}, {"type_campaign": "predictive", "campaign_status": "stop"}),
+        ({"type_campaign": "preview"}, {"type_campaign": "preview"}),
+        ({"type_campaign": "preview", "start": None}, {"type_campaign": "preview"}),
+    ],
+)
+def test_an_upload_sends_a_status_only_for_a_predictive_campaign(options, parameters, connect):
     with RawServer(always(ADDED)) as server:
-        client = connect(server)
-        write(client, "add_records", type_campaign="preview", start=True)
-    assert server.asked[0].parameters == {
-        "type_campaign": "preview",
-        "campaign_id": CAMPAIGN,
-        "campaign_status": "start",
-    }
+        write(connect(server), "add_records", **options)
+    [asked] = server.asked
+    assert asked.parameters == {"campaign_id": CAMPAIGN, **parameters}
+
+
+def having(*campaigns: tuple[str, str]):
+    """Answer with a list of campaigns, each with its status, and take every upload."""
+    listed = [{"campaign_id": campaign_id, "status": status} for campaign_id, status in campaigns]
+    return replying(lambda asked: rows(*listed, code="") if asked.api == "campaigns" else ADDED)
+
+
+@pytest.mark.parametrize(
+    ("status", "sent"), [("Started", "start"), ("Stopped", "stop"), ("STARTED ", "start"), ("stopped", "stop")]
+)
+def test_an_upload_leaves_its_campaign_as_it_is_unless_it_is_asked_to_switch_it(status, sent, connect):
+    with RawServer(having(("1", "Started"), ("2", "Stopped"), (CAMPAIGN, status))) as server:
+        assert connect(server).add_records(CAMPAIGN, [RECORD]).accepted == 1
+    assert [(asked.file, asked.api) for asked in server.asked] == [
+        ("information.php", "campaigns"),
+        ("campaign.php", "add_record"),
+    ]
+    assert server.asked[1].parameters["campaign_status"] == sent
+
+
+@pytest.mark.parametrize(
+    ("campaigns", "why"),
+    [
+        ([("1", "Started")], "not among the campaigns"),
+        ([], "not among the campaigns"),
+        ([(CAMPAIGN, "Paused")], "neither Started nor Stopped"),
+        ([(CAMPAIGN, "")], "neither Started nor Stopped"),
+    ],
+)
+def test_no_record_is_sent_while_the_campaigns_status_cannot_be_told(campaigns, why, connect):
+    with RawServer(having(*campaigns)) as server:
+        with pytest.raises(ValueError, match=f"{why}.*No record was sent"):
+            connect(server).add_records(CAMPAIGN, [RECORD])
+        assert [asked.api for asked in server.asked] == ["campaigns"]
+
+
+@pytest.mark.parametrize("reply", [answer(b"<html>"), answer(b"{}", "500 ?"), b""], ids=["html", "500", "closed"])
+def test_that_a_campaigns_status_was_not_read_is_no_doubt_about_the_records(reply, connect):
+    def serve(peer):
+        peer.request()
+        peer.send(reply)
+
+    with RawServer(serve) as server:
+        with pytest.raises(NotSent, match="current status could not be read") as caught:
+            connect(server).add_records(CAMPAIGN, [RECORD])
+        assert caught.value.api == "add_record"
+        assert [asked.api for asked in server.asked] == ["campaigns"]
+
+
+def test_wrong_records_are_rejected_before_a_campaigns_status_is_read(connect):
+    with RawServer(having((CAMPAIGN, "Started"))) as server:
+        with pytest.raises(ValueError, match="customer_id"):
+            connect(server).add_records(CAMPAIGN, [{"tel1": PHONE}])
+        assert server.received == b""
 
 
 LONG = {"customer_id": "1", **{f"opt{number}": "x" * 1_000 for number in range(1, 21)}}
@@ -138,14 +201,14 @@ LONG = {"customer_id": "1", **{f"opt{number}": "x" * 1_000 for number in range(1
 def test_any_text_arrives_as_it_was_given(connect):
     odd = {"customer_id": "1", "name": 'Ñandú 🙂 "&=\\ \n\0 x', "no value": ""}
     with RawServer(always(ADDED)) as server:
-        connect(server).add_records(CAMPAIGN, (MappingProxyType(odd),))
+        connect(server).add_records(CAMPAIGN, (MappingProxyType(odd),), start=False)
     assert json.loads(server.bodies[0]) == [odd]
 
 
 def test_ten_thousand_records_are_sent_whole(connect):
     records = [{**RECORD, "customer_id": str(number), "comment": "x" * 300} for number in range(10_000)]
     with RawServer(always(ADDED)) as server:
-        connect(server, total_timeout=30).add_records(CAMPAIGN, records)
+        connect(server, total_timeout=30).add_records(CAMPAIGN, records, start=False)
     assert len(server.bodies[0]) > 4_000_000
     assert json.loads(server.bodies[0]) == records
 
@@ -188,7 +251,7 @@ def test_an_acceptance_that_does_not_say_how_many_is_not_taken_for_a_number(data
 
 def test_that_no_record_was_taken_is_an_answer_with_its_reasons(connect):
     with RawServer(always(none_added("customer 1 is bad", "tel1 is bad"))) as server:
-        added = connect(server).add_records(CAMPAIGN, [RECORD, RECORD])
+        added = connect(server).add_records(CAMPAIGN, [RECORD, RECORD], start=False)
     assert added == AddedRecords(2, 0, 2, ("customer 1 is bad", "tel1 is bad"))
 
 
@@ -198,7 +261,7 @@ def test_the_reasons_are_read_as_wolkvox_was_seen_to_write_them(connect):
         "msg": "CUSTOMER_ID is a required field, please validate the data",
     }
     with RawServer(always(none_added(captured, {"error": "no such column"}, {"reason": "another"}))) as server:
-        assert connect(server).add_records(CAMPAIGN, [RECORD, RECORD]).errors == (
+        assert connect(server).add_records(CAMPAIGN, [RECORD, RECORD], start=False).errors == (
             "CUSTOMER_ID is empty, object position 0: CUSTOMER_ID is a required field, please validate the data",
             "no such column",
             '{"reason": "another"}',
@@ -219,13 +282,13 @@ def test_the_reasons_are_read_as_wolkvox_was_seen_to_write_them(connect):
 )
 def test_how_many_records_were_taken_is_told_as_far_as_the_answer_says(data, added, connect):
     with RawServer(always(succeeded("201", "All records has been added successfully", data=data))) as server:
-        assert connect(server).add_records(CAMPAIGN, [RECORD] * 3) == added
+        assert connect(server).add_records(CAMPAIGN, [RECORD] * 3, start=False) == added
 
 
 def test_an_answer_that_none_was_taken_says_so_although_it_lacks_its_counts(connect):
     reply = refused("404", "Not Found", "0 records has been added, please validate the data")
     with RawServer(always(reply)) as server:
-        assert connect(server).add_records(CAMPAIGN, [RECORD] * 3) == AddedRecords(3, 0, 3, ())
+        assert connect(server).add_records(CAMPAIGN, [RECORD] * 3, start=False) == AddedRecords(3, 0, 3, ())
 
 
 @writes
@@ -342,7 +405,7 @@ def test_a_server_that_reads_the_head_and_hangs_up_in_the_body_leaves_the_outcom
     records = [LONG] * 1000  # more than sockets buffer
     with RawServer(reset_after_the_head) as server:
         with pytest.raises(OutcomeUnknown):
-            connect(server).add_records(CAMPAIGN, records)
+            connect(server).add_records(CAMPAIGN, records, start=False)
         assert server.connections == 1
 
 
@@ -356,7 +419,7 @@ def test_a_server_that_reads_the_head_only_ends_with_the_whole_time(connect):
     def attempt(seconds: float) -> WolkvoxError:
         with RawServer(serve) as server:
             client = connect(server, total_timeout=seconds, resend=ONCE)
-            failure = failure_of(lambda: client.add_records(CAMPAIGN, records))
+            failure = failure_of(lambda: client.add_records(CAMPAIGN, records, start=False))
             assert f"within {seconds:g} s" in str(failure)
             assert server.connections <= 1
             return failure
@@ -409,7 +472,7 @@ def test_a_server_that_refuses_before_it_has_read_the_body_is_heard(connect):
         peer.hang()
 
     with RawServer(serve) as server, pytest.raises(TokenInvalid):
-        connect(server).add_records(CAMPAIGN, records)
+        connect(server).add_records(CAMPAIGN, records, start=False)
 
 
 @writes
@@ -578,7 +641,8 @@ WRONG = [
     (adding({**RECORD, 5: "x"}), r"records\[0\] has a column without a name"),
     (adding({**RECORD, " ": "x"}), r"records\[0\] has a column without a name"),
     *((adding(RECORD, type_campaign=kind), "type_campaign") for kind in ("", "manual", None)),
-    *((adding(RECORD, start=start), "start must be") for start in ("False", 0, None)),
+    *((adding(RECORD, start=start), "start must be") for start in ("False", 0)),
+    *((adding(RECORD, type_campaign="preview", start=start), "start must be None") for start in (True, False)),
 ]
 
 
@@ -611,14 +675,14 @@ def test_an_argument_that_cannot_be_right_is_refused_with_nothing_sent(call, why
 )
 def test_what_the_server_says_of_a_record_keeps_no_whole_number(said, connect):
     with RawServer(always(none_added(said))) as server:
-        [error] = connect(server).add_records(CAMPAIGN, [RECORD]).errors
+        [error] = connect(server).add_records(CAMPAIGN, [RECORD], start=False).errors
     assert TOKEN not in error
     assert not re.search("[0-9]{5}", re.sub(r"[\s\-.()]", "", error))
 
 
 def test_the_last_four_digits_of_a_long_number_tell_which_record_is_meant(connect):
     with RawServer(always(none_added(f"the phone {PHONE} of line 12 is bad"))) as server:
-        [error] = connect(server).add_records(CAMPAIGN, [RECORD]).errors
+        [error] = connect(server).add_records(CAMPAIGN, [RECORD], start=False).errors
     assert error == "the phone ***4567 of line 12 is bad"
 
 
