@@ -4,9 +4,9 @@
 
 The task takes turns: a batch, then a `requests.Session` that makes as many of the same POSTs, over connections that
 both keep. The simulator, in a process of its own, notes when each phone rings; a rate is the calls from the first ring
-to the last by the seconds between. What a batch takes before and after these is told apart. "Without ledger" is what
-Airflow before 3.3 offers: the task's state is asked for before each call, but nothing is written.
-SQLite on this machine stands for the database of a deployment.
+to the last by the seconds between. What a batch takes before and after these is told apart. The ledger is in PostgreSQL
+(`SQL`), in Airflow's task state store, or nowhere, as on Airflow before 3.3 without one: then the task's state is asked
+for before each call, but nothing is written. SQLite on this machine stands for the database of a deployment.
 Goals, batch / Session: 0.95 at 100 ms of server time, 0.98 at 300 ms; without ledger 0.9 at 20 ms.
 """
 
@@ -27,6 +27,7 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -34,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "dev"))
 
 from chaos import quick_settings
 from local_airflow import LocalAirflow
+from services import running_database
 
 TOKEN = "benchmark-token"
 WAYS = ("batch", "Session")
@@ -43,12 +45,13 @@ WAYS = ("batch", "Session")
 class Setting:
     """What is measured in one task.
 
+    :param ledger: `SQL`, `store` or `none`
     :param goal: least batch / Session; None where the figure is only told
     :param calls: of one round of one way
     """
 
     server_ms: int
-    ledger: bool
+    ledger: str
     goal: float | None
     calls: int
 
@@ -58,23 +61,29 @@ class Setting:
 
     @property
     def task_id(self) -> str:
-        return self.conn_id + ("" if self.ledger else "_without_ledger")
+        return f"{self.conn_id}_{self.ledger}"
 
 
 SETTINGS = (
-    Setting(300, ledger=True, goal=0.98, calls=12),
-    Setting(100, ledger=True, goal=0.95, calls=25),
-    Setting(20, ledger=True, goal=None, calls=40),
-    Setting(20, ledger=False, goal=0.9, calls=80),
+    Setting(300, ledger="SQL", goal=0.98, calls=12),
+    Setting(300, ledger="store", goal=0.98, calls=12),
+    Setting(100, ledger="SQL", goal=0.95, calls=25),
+    Setting(100, ledger="store", goal=0.95, calls=25),
+    Setting(20, ledger="SQL", goal=None, calls=40),
+    Setting(20, ledger="store", goal=None, calls=40),
+    Setting(20, ledger="none", goal=0.9, calls=80),
 )
 
 DAG_ID = "batch_rate"
+LEDGER = "wolkvox_ledger"
 DAG = f"""
+import os
 import time
 
 import requests
 from airflow.sdk import chain, dag
 
+from airflow_provider_wolkvox.ledger.configuration import configured_ledger
 from airflow_provider_wolkvox.operators.aux_call_batch import AuxCallBatchOperator
 
 
@@ -84,8 +93,11 @@ class Measured(AuxCallBatchOperator):
         self.number, self.size, self.ledger, self.rounds = number, size, ledger, rounds
 
     def execute(self, context):
-        if not self.ledger:
+        if self.ledger == "none":
             context = {{**context, "task_state_store": None}}
+        if self.ledger == "SQL":
+            os.environ["AIRFLOW__WOLKVOX__LEDGER_CONN_ID"] = "{LEDGER}"
+            configured_ledger().init()
         connection = self.hook.connection
         session = requests.Session()
         session.headers["wolkvox-token"] = connection.password
@@ -173,6 +185,20 @@ def to_simulator(address: str, token: str = TOKEN) -> dict[str, Any]:
     return {"conn_type": "wolkvox", "host": "0042", "password": token, "extra": {"base_url": address}}
 
 
+def to_database(url: str) -> dict[str, Any]:
+    """Return an Airflow connection to a PostgreSQL."""
+    parts = urlsplit(url)
+    return {
+        "conn_type": "postgres",
+        "host": parts.hostname,
+        "port": parts.port,
+        "login": parts.username,
+        "password": parts.password,
+        "schema": parts.path.strip("/"),
+        "extra": {"sqlalchemy_scheme": "postgresql+psycopg"},
+    }
+
+
 def rings(address: str) -> dict[str, float]:
     """Return when each phone rang, in seconds; none may have rung twice."""
     told = requests.get(f"{address}/_sim/rings", timeout=60).json()
@@ -213,7 +239,11 @@ def measure(rounds: int) -> dict[Setting, tuple[dict[str, list[float]], list[flo
             }
             for number, each in enumerate(SETTINGS)
         ]
+        folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="wolkvox-postgresql-")))
+        folder.chmod(0o755)
+        database = undo.enter_context(running_database("postgresql", folder))
         connections = {conn_id: to_simulator(address) for conn_id, address in addresses.items()}
+        connections[LEDGER] = to_database(database)
         dag = DAG.replace("{settings}", repr(tasks))
         airflow = undo.enter_context(airflow_with(dag, connections, addresses))
         run_id = airflow.trigger(DAG_ID)
@@ -265,7 +295,7 @@ def main() -> int:
         missed |= not held
         goal = "none" if each.goal is None else f">= {each.goal:g}: {'held' if held else 'MISSED'}"
         print(
-            f"| {each.server_ms} ms | {'yes' if each.ledger else 'no'} | {batch:.2f} | {session:.2f} | {ratio:.3f} "
+            f"| {each.server_ms} ms | {each.ledger} | {batch:.2f} | {session:.2f} | {ratio:.3f} "
             f"| {min(ratios):.3f}, {max(ratios):.3f} | {goal} | {around * 1000:.0f} ms |"
         )
     return 1 if missed else 0
