@@ -25,13 +25,15 @@ USUAL = {
     "agent_id": AGENT,
     "at": NOW + timedelta(days=1),
     "button": "hungup",
-    "cod_act": "cod_act1",
+    "cod_act": "SALE",
     "cod_act_2": "SALE",
     "customer_id": "c1",
     "customer_phone": PHONE,
     "campaign_id": "32841",
     "display": "show",
     "field": "Cod_Machine",
+    "group": "cod_act1",
+    "nit": "900123",
     "phone": PHONE,
     "records": [{"customer_id": "c1"}],
     "sent_at": NOW,
@@ -94,7 +96,9 @@ def test_an_argument_of_a_request_is_taken_or_rejected_before_it(sim, client, me
             assert sim.stats(TOKEN).requests == before
             raise
 
-    says_no(act, name, "since", "until", "customer_phone or customer_id", "records", "object position", "range")
+    says_no(
+        act, name, "since", "until", "campaign_id, customer_phone or customer_id", "records", "object position", "range"
+    )
 
 
 @quick

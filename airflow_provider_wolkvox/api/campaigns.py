@@ -137,8 +137,7 @@ class CampaignMethods(Sender):
         :param start: None, the default, leaves a predictive campaign as it is: wolkvox wants its current status along
             with the records [doc], which is read first, for one more request of the quota. True starts the campaign,
             False stops it. A preview campaign takes no status [doc], only None
-        :raises ValueError: an argument is invalid, and the message names the row; or the campaign's current status
-            cannot be told. No record was sent
+        :raises ValueError: an argument is invalid; the message names the row; nothing was sent
         :raises NotSent: also where the campaign's current status could not be read; no record was sent
         :raises Refused: such as more records than the licence allows [seen]; none was added
 
@@ -174,14 +173,15 @@ class CampaignMethods(Sender):
             raise NotSent("add_record", f"the campaign's current status could not be read ({failure.why})") from None
         found = next((row for row in rows if values.digits(row, *values.CAMPAIGN_ID) == campaign_id), None)
         if found is None:
-            raise ValueError(
-                f"campaign_id {campaign_id} is not among the campaigns of the operation. No record was sent"
+            raise NotSent(
+                "add_record", f"campaign {campaign_id} is not among the campaigns of the operation: correct campaign_id"
             )
         status = _STATUSES.get(values.word(found, "status"))
         if status is None:
-            raise ValueError(
+            raise NotSent(
+                "add_record",
                 f"campaign {campaign_id} is neither Started nor Stopped, so its current status cannot be sent along "
-                "with the records: give start=True or start=False. No record was sent"
+                "with the records: give start=True or start=False",
             )
         return status
 

@@ -52,7 +52,7 @@ class NotSent(WolkvoxError):
     outcome = Outcome.NOT_SENT
 
     def __str__(self) -> str:
-        return f"{self.api} was not sent: {self.why}. No request reached wolkvox{_no_ring(self.api)}."
+        return f"{self.api} was not sent: {self.why}. It did not reach wolkvox{_no_ring(self.api)}."
 
 
 class Refused(WolkvoxError):

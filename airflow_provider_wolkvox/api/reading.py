@@ -73,28 +73,26 @@ class ReadingMethods(Sender):
         return self._records(REPORTS, "cdr_5", {}, since, until, UnconnectedCall.from_row)
 
     def campaign_1(self, campaign_id: str | int, since: datetime, until: datetime) -> list[CampaignTotal]:
-        """Return how many of a campaign's records came to each end [doc].
-
-        GUESS: this one counts results. See `campaign_2` for dispositions.
+        """Return how many of a campaign's records came to each result [doc]; see `campaign_2` for dispositions.
 
         Over more than 31 days the totals of the windows are added up per word, and the percentages computed
         anew, in percent of all records, rounded to two places. A record that was dialled in two windows may
         then count in both.
 
-        :param campaign_id: the campaign, digits
+        :param campaign_id: the campaign, digits, or `all`
         :param since: the first instant, aware
         :param until: the last one, aware, included
-        :raises ValueError: an argument cannot be right; nothing was sent
+        :raises ValueError: an argument is invalid; nothing was sent
         """
         return self._totals("campaign_1", campaign_id, since, until)
 
     def campaign_2(self, campaign_id: str | int, since: datetime, until: datetime) -> list[CampaignTotal]:
-        """Return the same as `campaign_1`. GUESS: this one counts dispositions (`cod_act`).
+        """Return how many of a campaign's records were given each disposition (`cod_act`), as `campaign_1` does [doc].
 
-        :param campaign_id: the campaign, digits
+        :param campaign_id: the campaign, digits, or `all`
         :param since: the first instant, aware
         :param until: the last one, aware, included
-        :raises ValueError: an argument cannot be right; nothing was sent
+        :raises ValueError: an argument is invalid; nothing was sent
         """
         return self._totals("campaign_2", campaign_id, since, until)
 
@@ -117,12 +115,12 @@ class ReadingMethods(Sender):
         The report also has a row for each customer's record and one of sums; of its rows only those of the type `CALL`
         are calls [doc].
 
-        :param campaign_id: the campaign, digits
+        :param campaign_id: the campaign, digits, or `all`
         :param since: the first instant, aware
         :param until: the last one, aware, included
         :raises ValueError: an argument is invalid; nothing was sent
         """
-        campaign = {"campaign_id": arguments.campaign_id(campaign_id)}
+        campaign = {"campaign_id": arguments.campaign_id(campaign_id, or_all=True)}
         rows = self._rows(REPORTS, "campaign_5", campaign, since, until)
         return (PreviewCall.from_row(row, self.zone) for row in rows if word(row, "type_of_row") == "call")
 
@@ -180,24 +178,27 @@ class ReadingMethods(Sender):
         return self._records(CAMPAIGN, "detail", parameters, since, until, record)
 
     def find_record(
-        self, campaign_id: str | int, *, customer_phone: str | int | None = None, customer_id: str | None = None
+        self,
+        campaign_id: str | int | None = None,
+        *,
+        customer_phone: str | int | None = None,
+        customer_id: str | None = None,
     ) -> list[CampaignRecord]:
-        """Return a campaign's records of one customer [doc].
+        """Return the records that fit all that is given, of one campaign or of all; any one argument is enough [doc].
 
-        :param campaign_id: the campaign, digits
-        :param customer_phone: a number as it was loaded: 5 to 20 digits, without `dial_prefix`
-        :param customer_id: the customer's id in the campaign; one of the two must be given
-        :raises ValueError: an argument cannot be right; nothing was sent
+        :param campaign_id: the campaign, digits; default any
+        :param customer_phone: a number as it was loaded: 5 to 20 digits, without `dial_prefix`; default any
+        :param customer_id: the customer's id in the campaign; default any
+        :raises ValueError: an argument is invalid, or none is given; nothing was sent
         """
-        campaign = arguments.campaign_id(campaign_id)
-        wanted = {}
-        if customer_phone is not None:
-            wanted["customer_phone"] = arguments.phone(customer_phone)
-        if customer_id is not None:
-            wanted["customer_id"] = arguments.plain(customer_id, "customer_id")
+        campaign = "" if campaign_id is None else arguments.campaign_id(campaign_id)
+        number = "" if customer_phone is None else arguments.phone(customer_phone)
+        customer = "" if customer_id is None else arguments.plain(customer_id, "customer_id")
+        given = {"campaign_id": campaign, "customer_phone": number, "customer_id": customer}
+        wanted = {name: value for name, value in given.items() if value}
         if not wanted:
-            raise ValueError("give customer_phone or customer_id")
-        rows = self._list(CAMPAIGN, "find_record", {"campaign_id": campaign, **wanted}, _secrets(*wanted.values()))
+            raise ValueError("give campaign_id, customer_phone or customer_id")
+        rows = self._list(CAMPAIGN, "find_record", wanted, _secrets(number, customer))
         return [CampaignRecord.from_row(row, self.zone, campaign) for row in rows]
 
     def real_time_agents(self) -> list[AgentNow]:
@@ -261,7 +262,7 @@ class ReadingMethods(Sender):
         return [Law2300Block.from_row(row, self.zone) for row in rows]
 
     def _totals(self, report: str, campaign_id: str | int, since: datetime, until: datetime) -> list[CampaignTotal]:
-        campaign = {"campaign_id": arguments.campaign_id(campaign_id)}
+        campaign = {"campaign_id": arguments.campaign_id(campaign_id, or_all=True)}
         rows = self._rows(REPORTS, report, campaign, since, until)
         # GUESS: a word `TOTAL` is the report's sum, which such a row has no agent's name to say.
         totals = [total for total in map(CampaignTotal.from_row, rows) if total.word.upper() != "TOTAL"]

@@ -388,7 +388,7 @@ def test_a_refused_connection_is_not_sent(method, connect):
         ask(connect(f"http://{host}:{port}"), method)
     assert caught.value.outcome is Outcome.NOT_SENT
     assert caught.value.api == api_of(method)
-    assert "No request reached wolkvox" in str(caught.value)
+    assert "It did not reach wolkvox" in str(caught.value)
 
 
 @methods

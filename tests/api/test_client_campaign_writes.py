@@ -170,7 +170,7 @@ def test_an_upload_leaves_its_campaign_as_it_is_unless_it_is_asked_to_switch_it(
 )
 def test_no_record_is_sent_while_the_campaigns_status_cannot_be_told(campaigns, why, connect):
     with RawServer(having(*campaigns)) as server:
-        with pytest.raises(ValueError, match=f"{why}.*No record was sent"):
+        with pytest.raises(NotSent, match=f"add_record was not sent.*{why}"):
             connect(server).add_records(CAMPAIGN, [RECORD])
         assert [asked.api for asked in server.asked] == ["campaigns"]
 

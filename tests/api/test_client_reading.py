@@ -307,12 +307,17 @@ def test_a_record_is_found_by_phone_or_by_customer(connect):
         by_phone = client.find_record("32841", customer_phone="+57 300 1234567")
         client.find_record(32841, customer_id=" C&7 ")
         client.find_record("32841", customer_phone=PHONE, customer_id="C&7")
+        client.find_record("32841")
+        [anywhere] = client.find_record(customer_id="C&7")
+    assert anywhere.campaign_id == "777"
     assert [record.campaign_id for record in by_phone] == ["777"]
     assert {(asked.file, asked.api) for asked in server.asked} == {("campaign.php", "find_record")}
     assert [asked.parameters for asked in server.asked] == [
         {"campaign_id": "32841", "customer_phone": PHONE},
         {"campaign_id": "32841", "customer_id": "C&7"},
         {"campaign_id": "32841", "customer_phone": PHONE, "customer_id": "C&7"},
+        {"campaign_id": "32841"},
+        {"customer_id": "C&7"},
     ]
 
 
@@ -327,6 +332,13 @@ def test_options_of_a_method_are_asked_for(connect):
     assert (parameters[0]["type_campaign"], parameters[0]["detail"]) == ("preview", "all")
     assert parameters[1:3] == [{}, {"type": "all"}]
     assert parameters[3]["campaign_id"] == "32841"
+
+
+@pytest.mark.parametrize("report", ["campaign_1", "campaign_2", "campaign_3", "campaign_5"])
+def test_a_report_of_campaigns_is_asked_for_all_of_them(report, connect):
+    with RawServer(always(rows())) as server:
+        read(connect(server), report, "all", SINCE, UNTIL)
+    assert server.asked[0].parameters["campaign_id"] == "all"
 
 
 def test_values_are_url_encoded(connect):
@@ -703,7 +715,7 @@ WRONG = [
             "１２",
         )
     ),
-    *((method, ("all", SINCE, UNTIL), {}, "campaign_id") for method in ("campaign_1", "campaign_5", "campaign_detail")),
+    ("campaign_detail", ("all", SINCE, UNTIL), {}, "campaign_id"),
     *(
         ("act_3", (group, SINCE, UNTIL), {}, "group must be one of cod_act1, cod_act2")
         for group in ("", "SALE", "101", "cod_act", "COD_ACT1", None, 1)
@@ -711,7 +723,7 @@ WRONG = [
     ("campaign_detail", ("1", SINCE, UNTIL), {"type_campaign": "other"}, "type_campaign"),
     ("campaign_detail", ("1", SINCE, UNTIL), {"detail": "some"}, "detail"),
     ("campaign_detail", ("1", SINCE, UNTIL), {"detail": None}, "detail"),
-    ("find_record", ("1",), {}, "customer_phone or customer_id"),
+    ("find_record", (), {}, "give campaign_id, customer_phone or customer_id"),
     ("find_record", ("1",), {"customer_phone": "12"}, "customer_phone"),
     ("find_record", ("1",), {"customer_id": " "}, "customer_id"),
     ("find_record", ("all",), {"customer_id": "1"}, "campaign_id"),
@@ -1018,6 +1030,15 @@ def test_the_simulators_calls_are_found_by_the_group_of_their_disposition(sim, c
     first, second = ([*client.act_3(group, now - hour, now)] for group in ("cod_act1", "cod_act2"))
     assert [(call.cod_act, call.cod_act_2) for call in first] == [("101", ""), ("101", "102")]
     assert [(call.cod_act, call.cod_act_2) for call in second] == [("101", "102")]
+
+
+def test_the_simulators_records_are_found_by_any_one_filter(sim, connect):
+    for campaign_id, phone in (("1", PHONE), ("2", "573009999999")):
+        sim.add_campaign(campaign_id, records=[{"customer_id": "C-7", "tel1": phone}])
+    client = connect(sim)
+    assert [record.campaign_id for record in client.find_record(customer_id="C-7")] == ["1", "2"]
+    assert [record.campaign_id for record in client.find_record(customer_phone=PHONE)] == ["1"]
+    assert [record.customer_id for record in client.find_record("2")] == ["C-7"]
 
 
 def test_the_simulators_lists_are_read(sim, connect):
