@@ -378,14 +378,15 @@ def test_before_a_call_it_has_the_call_made_where_airflow_lets_no_operator_wait(
 ):
     import airflow as installed
 
-    from airflow_provider_wolkvox.operators import calling, once
+    from airflow_provider_wolkvox import running_task
+    from airflow_provider_wolkvox.operators import calling
 
     monkeypatch.setattr(installed, "__version__", "2.11.2")
     clock.at = EVENING
     assert poke(clock, server).state == "up_for_reschedule"
     [clock.at] = server.reschedules()
     assert poke(clock, server).state == "success"
-    with clock.installed(calling, once):
+    with clock.installed(calling, running_task):
         run = run_try(
             lambda dag: AuxCallOperator(task_id="call", agent_id=AGENT, customer_phone=PHONE),
             Server(),

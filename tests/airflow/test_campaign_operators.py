@@ -162,9 +162,9 @@ def mapped(name, **more):
         "recall": lambda: CampaignRecallOperator.partial(task_id="task", campaign_id=CAMPAIGN, **more).expand(
             value=["BUSY"]
         ),
-        "add": lambda: CampaignAddRecordsOperator.partial(task_id="task", campaign_id=CAMPAIGN, **more).expand(
-            records=[SIX]
-        ),
+        "add": lambda: CampaignAddRecordsOperator.partial(
+            task_id="task", campaign_id=CAMPAIGN, start=False, **more
+        ).expand(records=[SIX]),
     }[name]()
 
 
