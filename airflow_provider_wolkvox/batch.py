@@ -229,7 +229,7 @@ class Batch:
         self.outcomes: dict[Call, Outcome] = dict(known)
         self.made = 0
         self.ended_because = ""
-        self.opens: datetime | None = None
+        self.put_off: dict[Call, PutOff] = {}
         self._around = around
         self._limits = limits
         self._ahead = ahead
@@ -265,6 +265,19 @@ class Batch:
         found = Counter(outcome.made for outcome in self.outcomes.values())
         found[Made.LEFT] += len(self.calls) - len(self.outcomes)
         return {made.value: found[made] for made in Made}
+
+    @property
+    def opens(self) -> datetime | None:
+        """When the first of the calls that were put off may be made; None if there are none."""
+        return min((each.opens for each in self.put_off.values() if each.opens), default=None)
+
+    def why_left(self, call: Call) -> str:
+        """Return why a call was not reached, for people; empty if nobody knows.
+
+        :param call: one that has no outcome
+        """
+        put_off = self.put_off.get(call)
+        return put_off.reason if put_off else self.ended_because
 
     def run(self) -> None:
         """Make the calls.
@@ -345,7 +358,7 @@ class Batch:
         if opens is None:
             self._note(call, Outcome(Made.SKIPPED, self._now(), reason=why))
         else:
-            self.opens = opens if self.opens is None else min(self.opens, opens)
+            self.put_off[call] = PutOff(why, opens)
 
     def _agent_is_free(self, call: Call, after: Call | None) -> bool:
         """Judge by the last reading whether an agent is free; the calls of one who never is are given up."""
@@ -474,13 +487,14 @@ class Batch:
             raise Stop("the task was killed", final=False)
 
 
-def in_words(outcome: Outcome | None) -> dict[str, Any]:
+def in_words(outcome: Outcome | None, why_left: str = "") -> dict[str, Any]:
     """Return what became of a call as results tell it: `state`, `conn_id`, `reason`, and `at` in ISO 8601.
 
     :param outcome: None for a call that was not reached, whose `state` is `left` and whose `at` is None
+    :param why_left: why it was not reached; default none
     """
     if outcome is None:
-        return {"state": Made.LEFT.value, "conn_id": "", "reason": "", "at": None}
+        return {"state": Made.LEFT.value, "conn_id": "", "reason": why_left, "at": None}
     return {
         "state": outcome.made.value,
         "conn_id": outcome.conn_id,

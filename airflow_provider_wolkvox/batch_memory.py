@@ -25,6 +25,7 @@ from airflow_provider_wolkvox.ledger.entry import (
     Intent,
     Lease,
     LeaseLost,
+    NotCalled,
     OverCap,
     Settlement,
 )
@@ -98,10 +99,10 @@ class Memory(Protocol):
         :param outcomes: what is not recorded yet
         """
 
-    def skip(self, outcomes: Mapping[Call, Outcome]) -> None:
-        """Record why calls were not made.
+    def skip(self, why: Mapping[Call, PutOff]) -> None:
+        """Record why calls were not made, and when they may be.
 
-        :param outcomes: of calls that were never about to be made
+        :param why: of calls that this run did not make
         """
 
     def close(self) -> None:
@@ -200,7 +201,7 @@ class StoreMemory:
         self.ledger.read()
         self.write(outcomes, [])
 
-    def skip(self, outcomes: Mapping[Call, Outcome]) -> None:
+    def skip(self, why: Mapping[Call, PutOff]) -> None:
         """Do nothing: who was never near a call needs no line; see `Memory.skip`."""
 
     def close(self) -> None:
@@ -247,6 +248,7 @@ class SqlMemory:
         self._why_not: dict[Call, Outcome | PutOff] = {}
         self._caps: Sequence[Cap] = ()
         self._first: dict[tuple[str, ...], Call] = {}
+        self._over_cap: set[Call] = set()
         self._token, self._seconds = task.hook.token_use()
         self._lease: Lease | None = None
 
@@ -321,12 +323,15 @@ class SqlMemory:
         """Settle the accepted calls; an attempt that somebody settled otherwise stays; see `Memory.keep_accepted`."""
         self.write(outcomes, [])
 
-    def skip(self, outcomes: Mapping[Call, Outcome]) -> None:
+    def skip(self, why: Mapping[Call, PutOff]) -> None:
         """Record why calls were not made; see `Memory.skip`."""
-        for call, outcome in outcomes.items():
+        skips = [
+            NotCalled(self._intent(call), "batch", each.reason, each.opens)
+            for call, each in why.items()
             # Of several calls under one key, what stands there is the first one's.
-            if self._customer(call) and self._first[self._intent(call).key] == call:
-                self._tell(partial(self._ledger.skip, self._intent(call), "batch", outcome.reason))
+            if call not in self._over_cap and self._customer(call) and self._first[self._intent(call).key] == call
+        ]
+        self._tell(partial(self._ledger.skip_all, skips))
 
     def close(self) -> None:
         """Give the token's lease back, and close the connection; see `Memory.close`."""
@@ -372,6 +377,7 @@ class SqlMemory:
             case OverCap(cap, next_allowed):
                 why = f"the customer gets at most {cap}"
                 self._ledger.skip(intent, "cap", why, next_allowed)
+                self._over_cap.add(call)
                 self._why_not[call] = self._task.put_off_call(self._context, call, why, next_allowed)
             case DueBeforeRestore(restored_at):
                 raise Stop(

@@ -173,7 +173,7 @@ class AuxCallBatchOperator(CallingOperator):
                 # What has ended on purpose does not go on after a pause.
                 self._look_up(batch, world, pausing=not batch.ended_because)
         finally:
-            world.close(batch.outcomes)
+            world.close(batch)
         result = self._report(batch, world, assets)
         self._pause_if_it_helps(batch, world)
         self._fail_if_asked_to(batch, world, result)
@@ -326,7 +326,7 @@ class AuxCallBatchOperator(CallingOperator):
                 "index": call.index,
                 "agent_id": call.agent_id,
                 "customer_phone": call.shown,
-                **in_words(batch.outcomes.get(call)),
+                **in_words(batch.outcomes.get(call), batch.why_left(call)),
             }
             for call in batch.calls
         ]
@@ -437,10 +437,17 @@ class _World:
     def write(self, outcomes: Mapping[Call, Outcome], intents: Sequence[Call]) -> None:
         self._memory.write(outcomes, intents)
 
-    def close(self, outcomes: Mapping[Call, Outcome]) -> None:
+    def close(self, batch: Batch) -> None:
         """Record why calls were not made, and give back what is held."""
+        why: dict[Call, PutOff] = {}
+        for call in batch.calls:
+            outcome = batch.outcomes.get(call)
+            if outcome is None:
+                why[call] = batch.put_off.get(call) or PutOff(batch.why_left(call) or "it was not reached", None)
+            elif outcome.made is Made.SKIPPED:
+                why[call] = PutOff(outcome.reason, None)
         try:
-            self._memory.skip({call: each for call, each in outcomes.items() if each.made is Made.SKIPPED})
+            self._memory.skip(why)
         finally:
             self._memory.close()
 

@@ -470,8 +470,9 @@ def test_a_batch_that_fails_outside_of_hours_fails_over_the_cap(ledger, simulato
     assert run.state == "failed"
     assert "at most 1 call within" in str(run.error)
     assert sum(simulator.rings.values()) <= 2
-    [over] = ledger.find(states=[CallState.SKIPPED])
-    assert over.reason_code == "cap"
+    reasons = {entry.phone: entry for entry in ledger.find(states=[CallState.SKIPPED])}
+    assert reasons[f"***{PHONES[1][-4:]}"].reason_code == "cap"
+    assert all("at most 1 call within" in entry.reason for entry in reasons.values())
 
 
 def test_a_batch_leaves_the_call_that_another_task_is_making_as_that_task_wrote_it(
@@ -589,6 +590,27 @@ def test_who_a_batch_could_not_call_stands_in_the_ledger_with_the_reason(ledger,
     [entry] = ledger.find(states=[CallState.SKIPPED])
     assert entry.phone == "***0799"
     assert "call_before" in entry.reason
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_whom_a_batch_did_not_reach_stands_in_the_ledger_with_the_reason_until_called(
+    ledger, simulator, wolkvox_connection, monkeypatch, stopped
+):
+    if stopped:
+        monkeypatch.setenv("AIRFLOW_VAR_WOLKVOX_STOP", "true")
+    run = attempt(batch(max_calls=3))
+    why = "wolkvox_stop" if stopped else "max_calls=3 is reached"
+    skipped = ledger.find(states=[CallState.SKIPPED])
+    assert len(skipped) == len(run.xcoms["left"]) == len(CALLS) - (0 if stopped else 3)
+    assert all(why in entry.reason for entry in skipped)
+    # A batch that was stopped fails, and tells its results in a file alone.
+    told = [each["reason"] for each in run.xcoms.get("return_value", []) if each["state"] == "left"]
+    assert told == ([] if stopped else [why] * len(skipped))
+
+    monkeypatch.delenv("AIRFLOW_VAR_WOLKVOX_STOP", raising=False)
+    assert attempt(batch(), try_number=2, max_tries=1).state == "success"
+    assert states(ledger) == [CallState.ACCEPTED] * len(CALLS)
+    assert simulator.rings == ALL_ONCE
 
 
 @pytest.mark.parametrize("number", range(1, len(CALLS) + 1))
