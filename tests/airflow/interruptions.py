@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -118,6 +119,9 @@ class Interruption:
         def watched(*args: Any, **kwargs: Any) -> Any:
             self.passes(stage, "before")
             result = function(*args, **kwargs)
+            if stage == "hand over" and self.kind != "nothing":
+                # Else the phone might ring later than the process ends, or not: answer or end must be on their way.
+                select.select([args[0].sock], [], [])
             self.passes(stage, "after")
             return result
 

@@ -25,8 +25,8 @@ def server() -> Server:
 
 
 def batch(**arguments):
-    given = {"calls": CALLS, "calling_hours": None, "wait_for_agents": False, "fail_on": (), **arguments}
-    return lambda dag: AuxCallBatchOperator(task_id="task", **given)
+    usual = {"task_id": "task", "calls": CALLS, "calling_hours": None, "wait_for_agents": False, "fail_on": ()}
+    return lambda dag: AuxCallBatchOperator(**{**usual, **arguments})
 
 
 def states(run) -> list[str]:

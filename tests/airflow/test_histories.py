@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,8 @@ from interruptions import Interruption
 from ledger_database import LedgerDatabase
 from sqlalchemy.exc import OperationalError
 from task_runner import Run, Server
+from test_batch import batch
+from test_batch_interruptions import Orderly
 from test_ledger_interruptions import PHONE, attempt, call, connection
 
 from airflow_provider_wolkvox import at_most_once
@@ -64,7 +67,8 @@ DONE_WITHOUT_LEDGER = (*DONE_IN_ANY_CASE, "set up a ledger")
 DONE_IN_SQL = (
     *DONE_IN_ANY_CASE,
     "rename the task",
-    "go on to another customer of the run",
+    "call another customer of the run",
+    "call both customers in a batch",
     "run a second deployment",
     "delete the run and make it anew",
     "dags test",
@@ -117,15 +121,20 @@ class Tally:
 
 @dataclass
 class Task:
-    """One task instance, as its Airflow keeps it; `due` as it was when no time had passed yet."""
+    """One task instance, as its Airflow keeps it; a batch if it has two customers, `due` as before any time passed."""
 
     namespace: str
     task_id: str
-    phone: str
+    phones: tuple[str, ...]
     due: datetime
     server: Server
     try_number: int = 0
     max_tries: int = RETRIES
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether it calls several customers."""
+        return len(self.phones) > 1
 
     def clear(self) -> None:
         """Have Airflow run it again."""
@@ -233,13 +242,16 @@ class Histories(RuleBasedStateMachine):
         if fault:
             self.sim.fault(fault, times=times)
         others = {
-            "second copy": lambda: self._run_beside(task, interruption, pauses=pauses),
+            # Two of a batch are what tests/airflow/test_batch_twice.py is about.
+            "second copy": lambda: self._run_beside(
+                self._sibling(task) if task.is_batch else task, interruption, pauses=pauses
+            ),
             "another task": lambda: self._run_beside(self._sibling(task), interruption, pauses=pauses),
             "database down": self.database.go_down,
             "database restarted": self.database.restart,
             "database slow": self.database.slow_down,
         }
-        interruption = Interruption(
+        interruption = (Orderly if task.is_batch else Interruption)(
             kind, step, when, task.server, store_fails_from=store_fails_from, names=[], others=others
         )
         self._run(task, interruption)
@@ -257,30 +269,34 @@ class Histories(RuleBasedStateMachine):
             case "clear and wipe":
                 task.clear()
                 if self.done_first is not DONE_IN_SQL and self.wipes and not self.in_sql:
-                    self._call_of(task).lose(None, self._now())
+                    self._calls_of(task)[0].lose(None, self._now())
                 if self.done_first is DONE_IN_SQL or (self.wipes and not self.in_sql):
                     task.server._store = {}
-            case "set up a ledger" if not self._call_of(task).lost_at:
+            case "set up a ledger" if not self._calls_of(task)[0].lost_at:
                 # What the task's store knows is taken over; what it knows no more, docs/ledger.md says not to clear.
                 self.in_sql, self.done_first = True, DONE_IN_ANY_CASE
             case "mark failed" | "mark success":
                 task.server.task_state = what.removeprefix("mark ")
             case "rename the task":
                 return self._add(self._sibling(task, "renamed"))
-            case "go on to another customer of the run":
-                other = OTHER_PHONE if task.phone == PHONE else PHONE
-                return self._add(replace(self._sibling(task, "another_customer"), phone=other))
+            case "call another customer of the run":
+                return self._add(replace(self._sibling(task, "other"), phones=(OTHER_PHONE,)))
+            case "call both customers in a batch":
+                return self._add(replace(self._sibling(task, "both"), phones=(PHONE, OTHER_PHONE)))
             case "run a second deployment":
-                return self._add(replace(self._sibling(task, task.task_id), namespace="south"))
+                south = replace(self._sibling(task, task.task_id), namespace="south", phones=task.phones)
+                return self._add(south)
             case "delete the run and make it anew":
                 self._delete_run(task)
-                return self._add(self._new_task(task.namespace, task.server.run_id, task.phone))
+                return self._add(self._new_task(task.namespace, task.server.run_id, task.phones))
             case "dags test":
                 self._delete_run(task)
-                return self._add(self._new_task(task.namespace, self._run_id("test"), task.phone))
+                return self._add(self._new_task(task.namespace, self._run_id("test"), task.phones))
             case "backfill":
                 due = self._now() - timedelta(hours=12)
-                return self._add(replace(self._new_task(task.namespace, self._run_id("backfill"), task.phone), due=due))
+                return self._add(
+                    replace(self._new_task(task.namespace, self._run_id("backfill"), task.phones), due=due)
+                )
             case "back up":
                 self._back_up()
             case "restore the backup":
@@ -327,12 +343,12 @@ class Histories(RuleBasedStateMachine):
         self.runs += 1
         return f"{kind} {self.runs}"
 
-    def _new_task(self, namespace: str, run_id: str, phone: str = PHONE) -> Task:
-        return Task(namespace, "task", phone, self._now(), Server(run_id=run_id, task_state="scheduled"))
+    def _new_task(self, namespace: str, run_id: str, phones: tuple[str, ...] = (PHONE,)) -> Task:
+        return Task(namespace, "task", phones, self._now(), Server(run_id=run_id, task_state="scheduled"))
 
     def _sibling(self, task: Task, task_id: str = "another") -> Task:
-        """Return another task for the same customer in the same run."""
-        new = self._new_task(task.namespace, task.server.run_id, task.phone)
+        """Return another task of the same run, for one customer of the first one's."""
+        new = self._new_task(task.namespace, task.server.run_id, task.phones[:1])
         return replace(new, task_id=task_id, due=task.due)
 
     def _add(self, task: Task) -> Task:
@@ -360,12 +376,17 @@ class Histories(RuleBasedStateMachine):
                 task.server.task_state = "up_for_retry" if task.try_number <= task.max_tries else "failed"
         elif result.error is not None:
             assert str(result.error)
+            assert "is for another" not in str(result.error), "taken for another customer's call"
             self.reasons.append(str(result.error))
+        elif state == "success" and task.is_batch:
+            self.reasons += [f"{each['reason']}" for each in result.xcoms["return_value"] if each["reason"]]
+            accepted = result.xcoms["summary"]["accepted"]
+            assert accepted <= sum(each.rang for each in self._calls_of(task)), "success without a ring"
         elif state == "success":
             # Of two copies, the one that starts last may wipe what the other one has pushed.
             if interruption.kind != "second copy":
                 assert task.server.xcoms["return_value"] == task.server.xcoms["conn_id"]
-            assert self._call_of(task).rang, "success without a ring"
+            assert self._calls_of(task)[0].rang, "success without a ring"
         else:
             self.reasons.append(f"{state}")
         if interruption.kind == "clear" and interruption.done:
@@ -373,6 +394,9 @@ class Histories(RuleBasedStateMachine):
 
     def _run_beside(self, other: Task, running: Interruption, *, pauses: bool) -> None:
         """Let another process run a task while one runs, which may stand still for so long that its lease ends."""
+        if threading.current_thread() is not threading.main_thread():
+            # A batch looks ahead in another one, in which no task of Airflow's can run.
+            return
         if not self.in_sql:
             # Without a ledger in SQL, docs/guarantees.md tells of the moments left out here.
             last = (running.names or ["nothing"])[-1]
@@ -416,31 +440,35 @@ class Histories(RuleBasedStateMachine):
 
     def _operator(self, task: Task) -> Callable[[Any], Any]:
         call_before = self.call_before and self.call_before - self.passed
-        arguments = {
-            "task_id": task.task_id,
-            "customer_phone": task.phone,
-            "call_before": call_before,
-            "idempotency_key": f"the cut call of {task.phone}" if self.has_key else None,
-            "cap": self.cap,
-        }
-        return lambda dag: call(dag, **arguments)
+        keys = {phone: f"the cut call of {phone}" for phone in task.phones}
+        if not task.is_batch:
+            [(phone, key)] = keys.items()
+            given = {"call_before": call_before, "idempotency_key": key if self.has_key else None, "cap": self.cap}
+            return lambda dag: call(dag, task_id=task.task_id, customer_phone=phone, **given)
+        calls: list[dict[str, Any]] = [{"agent_id": "10001", "customer_phone": phone} for phone in keys]
+        if self.has_key:
+            calls = [{**each, "idempotency_key": keys[each["customer_phone"]]} for each in calls]
+        return batch(task_id=task.task_id, calls=calls, call_before=call_before, cap=self.cap, fail_on=("unknown",))
 
     # What must hold
 
     def _judge(self, task: Task) -> None:
-        """Require that a ring was the first one of its call, and that the cap allowed it."""
-        ringing, now = self._call_of(task), self._now()
-        rings = self.sim.rings[task.phone] - self.rings_seen[task.phone]
-        if not rings:
-            return
-        self.rings_seen[task.phone] += rings
+        """Require that each ring was the first one of its call, in time, and allowed by the cap."""
+        for phone, ringing in zip(task.phones, self._calls_of(task), strict=True):
+            rings = self.sim.rings[phone] - self.rings_seen[phone]
+            if rings:
+                self.rings_seen[phone] += rings
+                self._judge_rings(task, phone, ringing, rings)
+
+    def _judge_rings(self, task: Task, phone: str, ringing: IntendedCall, rings: int) -> None:
         self.tally.add("rings", rings)
+        now = self._now()
         is_first = not ringing.remembered and (ringing.lost_at is None or task.due >= ringing.lost_at)
         if rings > 1 or not is_first:
             self.tally.found("double rings", f"{rings} more, {ringing}, the run was due at {task.due}")
         if now > task.due + MAX_AGE or (self.call_before and now > self.call_before):
             self.tally.found("late rings", f"{now}, the run was due at {task.due}")
-        known = [at for key, each in self.calls.items() if key[0] == task.phone for at in each.remembered]
+        known = [at for key, each in self.calls.items() if key[0] == phone for at in each.remembered]
         if self.cap and any(at > now - self.cap.within for at in known):
             self.tally.found("over the cap", f"{now}, after {known}")
         ringing.remembered.append(now)
@@ -453,12 +481,10 @@ class Histories(RuleBasedStateMachine):
             if each.remembered and not (state and state.may_have_rung):
                 self.tally.found("silent losses", f"{each}, recorded as {state}")
 
-    def _call_of(self, task: Task) -> IntendedCall:
-        return self.calls.setdefault(self._key(task), IntendedCall())
-
-    def _key(self, task: Task) -> Key:
-        """Return what tells intended calls apart, as docs/ledger.md does."""
-        return (task.phone,) if self.has_key else (task.phone, task.namespace, task.server.run_id)
+    def _calls_of(self, task: Task) -> list[IntendedCall]:
+        """Return a task's intended calls, which docs/ledger.md tells apart in this way."""
+        where = () if self.has_key else (task.namespace, task.server.run_id)
+        return [self.calls.setdefault((phone, *where), IntendedCall()) for phone in task.phones]
 
     def _state(self, key: Key) -> CallState | None:
         """Return the state that is recorded of an intended call."""
