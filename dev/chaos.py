@@ -1,16 +1,19 @@
 """Chaos: calls through a real Airflow while everything goes wrong, judged by the phones' own count.
 
-    python dev/chaos.py --rounds 50 [--seed 7] [--home DIR]
+    python dev/chaos.py --rounds 50 [--seed 7] [--home DIR] [--memory airflow]
 
 Each round is one DAG run of three calls (or two runs at once) and one disturbance: a process killed at a
 certain moment, a task cleared or marked while it calls, a worker that freezes until Airflow gives it up, a
-wolkvox that breaks off, stalls, errs or refuses. Then all is left to settle, what failed is cleared once, as
-an engineer would, and all settles again. What must hold then is told by the simulator, not by Airflow:
+wolkvox that breaks off, stalls, errs or refuses, a ledger whose database is killed and started again, which
+disturbs the rounds beside it as well. Then all is left to settle, what failed is cleared once, as an engineer
+would, and all settles again. The ledger is in a PostgreSQL of this run's own; with `--memory airflow`, or on a
+machine without PostgreSQL, there is none. What must hold then is told by the simulator, not by Airflow:
 
 - No phone rang twice for one DAG run.
 - A call whose phone did not ring says why in its task's log, or was marked by hand.
 - A call that failed after its phone rang says that the outcome is unknown.
 - A call that succeeded returns the conn_id of a call that rang that very phone.
+- Each ring is recorded in the ledger as accepted or in doubt.
 - A token was used by one request at a time. Where Airflow gives a slot away while the process that holds it
   lives on (clear, mark, lost heartbeat), it may be two; the table tells how often it was.
 
@@ -22,7 +25,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import itertools
 import json
 import queue
 import random
@@ -56,7 +58,11 @@ from chaos_calls import (
     dag_name,
 )
 from local_airflow import FINISHED, LocalAirflow, LocalAirflowError, Refused, TaskInstance, is_alive
+from services import Service, missing_programs, running_postgres
 
+from airflow_provider_wolkvox.ledger.configuration import ledger_at
+from airflow_provider_wolkvox.ledger.entry import CallState
+from airflow_provider_wolkvox.phone import PhoneNumber
 from airflow_provider_wolkvox.simulator import Simulator
 
 HERE = Path(__file__).resolve().parent
@@ -147,6 +153,10 @@ class Verdict:
     seconds: float
 
 
+class NeverCame(Exception):
+    """The victim ended before it came to its moment: a round beside this one took the ledger's database down."""
+
+
 @dataclass
 class Play:
     """A round while it is played: its lane, its DAG runs, and the process that is struck."""
@@ -156,6 +166,7 @@ class Play:
     simulator: Simulator
     lane: str
     files: Path
+    database: Service | None
     run_ids: list[str] = field(default_factory=list)
 
     @property
@@ -206,14 +217,29 @@ class Play:
                 raise
 
     def process_at_the_moment(self) -> psutil.Process:
-        """Wait until the victim has come to the moment, and return the process that makes its call."""
+        """Wait until the victim has come to the moment, and return the process that makes its call.
+
+        :raises NeverCame: it ended before
+        """
 
         def come() -> bool:
             if self.round.moment == IN_FLIGHT:
                 return self.simulator.rings[self.victims_phone] > 0
             return self._file("here").exists()
 
-        self.airflow.wait_until(come, PATIENCE, f"{self.round} has come to its moment", evidence=self.tasks)
+        def ended() -> bool:
+            return any(
+                (task.task_id, task.map_index) == self.victim and task.state in FINISHED for task in self.tasks()
+            )
+
+        self.airflow.wait_until(
+            lambda: come() or (self.database is not None and ended()),
+            PATIENCE,
+            f"{self.round} has come to its moment",
+            evidence=self.tasks,
+        )
+        if not come():
+            raise NeverCame
         return psutil.Process(int(self._file("pid").read_text()))
 
     def go_on(self, process: psutil.Process) -> None:
@@ -231,6 +257,11 @@ class Play:
     def let_go(self) -> None:
         """Let whatever stands still go on."""
         self._file("go").touch()
+
+    def database_down(self) -> contextlib.AbstractContextManager[None]:
+        """Kill the ledger's database for as long as a ``with`` block lasts."""
+        assert self.database
+        return self.database.down()
 
     def settle(self) -> None:
         """Wait until the runs have ended and no process of theirs is left that could still call."""
@@ -367,6 +398,22 @@ def freeze(play: Play) -> None:
                 each.send_signal(signal.SIGCONT)
 
 
+def restart_database(play: Play) -> None:
+    """Kill the ledger's database, and start it again before the task's process goes on."""
+    process = play.process_at_the_moment()
+    with play.database_down():
+        pass
+    play.go_on(process)
+
+
+def lose_database(play: Play) -> None:
+    """Kill the ledger's database, and start it again once the task's process has done without it."""
+    process = play.process_at_the_moment()
+    with play.database_down():
+        play.let_go()
+        play.airflow.wait_until(lambda: not is_alive(process), PATIENCE, f"the process of {play.round} ends")
+
+
 def _fault(kind: str, **options: Callable[[random.Random], Any]) -> Callable[[random.Random], dict[str, Any]]:
     return lambda draw: {"kind": kind, **{name: choose(draw) for name, choose in options.items()}}
 
@@ -405,14 +452,18 @@ DISTURBANCES = (
     Disturbance("API switched off", leave_alone, draw_fault=_fault("api_off", times=_up_to(4))),
     Disturbance("two runs, same customers", leave_alone, runs=2),
 )
+OF_THE_LEDGER = (
+    Disturbance("ledger's database restarted", restart_database, STANDS),
+    Disturbance("ledger's database lost", lose_database, STANDS),
+)
 
 
-def drawn(rounds: int, seed: int) -> list[Round]:
+def drawn(rounds: int, seed: int, disturbances: Sequence[Disturbance] = DISTURBANCES) -> list[Round]:
     """Return the rounds of a seed: every disturbance in turn, all else by chance."""
     draw = random.Random(seed)
     chosen: list[Disturbance] = []
     while len(chosen) < rounds:
-        chosen += draw.sample(DISTURBANCES, len(DISTURBANCES))
+        chosen += draw.sample(disturbances, len(disturbances))
     return [
         Round(
             number=number,
@@ -473,8 +524,10 @@ def _end(play: Play, run_id: str, task: TaskInstance, rang: set[str], by_hand: b
     if any(words in last for words in SAYS_UNKNOWN):
         return "unknown", ""
     if any(words in last for words in SAYS_NO_RING):
-        # Two runs with the same customers: which of them rang is told by the conn_ids of those that succeeded.
-        mistaken = rang and len(play.run_ids) == 1
+        # Two runs with the same customers: which of them rang is told by the conn_ids of those that succeeded. And a
+        # try that finds no ledger speaks of itself alone.
+        told_before = any(words in each.lower() for each in log for words in SAYS_UNKNOWN)
+        mistaken = rang and len(play.run_ids) == 1 and not (play.database and told_before)
         return "not made", "its log says that no phone rang" if mistaken else ""
     return "silent", f"failed without a reason in its last log:\n{last[-1500:]}"
 
@@ -485,16 +538,22 @@ def _end(play: Play, run_id: str, task: TaskInstance, rang: set[str], by_hand: b
 class Chaos:
     """An Airflow, and for each lane a simulator, so that rounds in several lanes can be played at once."""
 
-    def __init__(self, airflow: LocalAirflow, simulators: Mapping[str, Simulator], folder: Path) -> None:
+    def __init__(
+        self, airflow: LocalAirflow, simulators: Mapping[str, Simulator], folder: Path, database: Service | None
+    ) -> None:
         self._airflow = airflow
         self._simulators = simulators
         self._folder = folder
+        self._database = database
         self._rings: Counter[str] = Counter()
 
     @classmethod
     @contextlib.contextmanager
-    def through(cls, airflow: LocalAirflow) -> Iterator[Chaos]:
-        """Give a running Airflow what the rounds need: DAGs, connections, pools, simulators."""
+    def through(cls, airflow: LocalAirflow, database: Service | None = None) -> Iterator[Chaos]:
+        """Give a running Airflow what the rounds need: DAGs, connections, pools, simulators.
+
+        :param database: the ledger's, if there is one
+        """
         with contextlib.ExitStack() as undo:
             folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
             simulators = {lane: undo.enter_context(Simulator()) for lane in LANES}
@@ -503,7 +562,7 @@ class Chaos:
             airflow.add_dags(*DAG_FILES)
             airflow.cli("connections", "import", "--overwrite", str(connections))
             airflow.cli("wolkvox", "sync-pools")
-            yield cls(airflow, simulators, folder)
+            yield cls(airflow, simulators, folder, database)
 
     def play(self, rounds: Sequence[Round], tell: Callable[[Verdict], None] = lambda verdict: None) -> list[Verdict]:
         """Play the rounds, as many at once as there are lanes, and return the verdicts."""
@@ -537,11 +596,12 @@ class Chaos:
         # The lane is quiet: the last round's processes have ended.
         self._rings += simulator.rings
         simulator.reset()
-        play = Play(round_, self._airflow, simulator, lane, self._folder / f"round-{round_.number}")
+        play = Play(round_, self._airflow, simulator, lane, self._folder / f"round-{round_.number}", self._database)
         began = time.monotonic()
         try:
             play.begin()
-            round_.disturbance.strike(play)
+            with contextlib.suppress(NeverCame):
+                round_.disturbance.strike(play)
             play.settle()
             play.clear_what_failed()
             return judge(play, time.monotonic() - began)
@@ -550,6 +610,19 @@ class Chaos:
             play.let_go()
             stuck = f"the round could not be played: {failure}"
             return Verdict(round_, Counter(), simulator.rings, 0, (stuck,), time.monotonic() - began)
+
+
+def lost_rings(ledger_url: str, verdicts: Sequence[Verdict]) -> list[str]:
+    """Return which rings the ledger does not show as accepted or in doubt."""
+    rang = sum((verdict.rings for verdict in verdicts), Counter())
+    with contextlib.closing(ledger_at(ledger_url)) as ledger:
+        may_have_rung = [state for state in CallState if state.may_have_rung]
+        known = {phone: ledger.find(customer=PhoneNumber.parse(phone).key(""), states=may_have_rung) for phone in rang}
+    return [
+        f"{phone} rang {times} times, and the ledger shows {len(known[phone])} calls that may have rung"
+        for phone, times in rang.items()
+        if len(known[phone]) < times
+    ]
 
 
 def _connection(simulator: Simulator) -> dict[str, str]:
@@ -570,7 +643,7 @@ HEADS = ("disturbance", "rounds", "calls", "rings", "succeeded", "marked", "unkn
 
 def tally(verdicts: Sequence[Verdict]) -> str:
     """Return the table: a line for each disturbance, and the sums."""
-    by_name: dict[str, list[Verdict]] = {disturbance.name: [] for disturbance in DISTURBANCES}
+    by_name: dict[str, list[Verdict]] = {disturbance.name: [] for disturbance in (*DISTURBANCES, *OF_THE_LEDGER)}
     for verdict in verdicts:
         by_name[verdict.round.disturbance.name].append(verdict)
     rows = [(name, *_numbers(found)) for name, found in by_name.items() if found]
@@ -601,21 +674,22 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="plays the rounds of an earlier run (default: by chance)")
     parser.add_argument("--home", type=Path, help="Airflow's home, kept afterwards (default: one that is removed)")
     parser.add_argument("--only", metavar="WORDS", default="", help="only disturbances whose name has these words")
+    parser.add_argument(
+        "--memory", choices=("ledger", "airflow"), default="ledger", help="what remembers calls (default: %(default)s)"
+    )
     given = parser.parse_args()
     if given.home and given.home.exists() and any(given.home.iterdir()):
         # Its unfinished runs would call in the middle of ours.
         parser.error(f"{given.home} is not empty; name a new folder")
     seed = random.SystemRandom().randrange(1_000_000) if given.seed is None else given.seed
-    rounds = list(
-        itertools.islice(
-            (
-                each
-                for each in drawn((given.rounds + 1) * len(DISTURBANCES), seed)
-                if given.only in each.disturbance.name
-            ),
-            given.rounds,
-        )
-    )
+    has_ledger = given.memory == "ledger"
+    if has_ledger and (missing := missing_programs("postgresql")):
+        print(f"This machine has no {', no '.join(missing)}: there is no ledger, and Airflow's own memory has to do.")
+        has_ledger = False
+    disturbances = [each for each in (*DISTURBANCES, *(OF_THE_LEDGER if has_ledger else ())) if given.only in each.name]
+    if not disturbances:
+        parser.error(f"no disturbance's name has the words {given.only!r}")
+    rounds = drawn(given.rounds, seed, disturbances)
     print(f"{len(rounds)} rounds in {len(LANES)} lanes, seed {seed}", flush=True)
     began = time.monotonic()
 
@@ -627,10 +701,23 @@ def main() -> int:
 
     with contextlib.ExitStack() as undo:
         home = given.home or Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="airflow-chaos-")))
-        airflow = undo.enter_context(LocalAirflow(home, env=quick_settings(home), parallelism=2 * len(LANES)))
-        chaos = undo.enter_context(Chaos.through(airflow))
+        env, database, ledger_url = quick_settings(home), None, ""
+        if has_ledger:
+            folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="ledger-chaos-")))
+            # PostgreSQL's own user has to pass.
+            folder.chmod(0o755)
+            ledger_url, database = undo.enter_context(running_postgres(folder))
+            env |= {
+                "AIRFLOW__WOLKVOX__LEDGER_CONN_ID": "wolkvox_ledger",
+                "AIRFLOW_CONN_WOLKVOX_LEDGER": ledger_url,
+            }
+        airflow = undo.enter_context(LocalAirflow(home, env=env, parallelism=2 * len(LANES)))
+        if has_ledger:
+            airflow.wolkvox("ledger", "init")
+        chaos = undo.enter_context(Chaos.through(airflow, database))
         verdicts = chaos.play(rounds, tell)
         late = chaos.late_rings(verdicts)
+        late += lost_rings(ledger_url, verdicts) if has_ledger else []
     for each in late:
         print(f"VIOLATION: {each}")
     print(f"\n{tally(verdicts)}\n\n{time.monotonic() - began:.0f} s, seed {seed}")

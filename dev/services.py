@@ -7,6 +7,10 @@
     with running_database("mariadb", Path(folder)) as url:
         print(url)
 
+    with running_postgres(Path(folder)) as (url, service):
+        with service.down():
+            ...
+
 They listen on free ports of 127.0.0.1 and ask for a password made for this run. Their files are in the folder, and
 they are gone when the block is left, or when our process is. Nothing is installed and no service of the machine's
 own is touched.
@@ -22,10 +26,12 @@ import secrets
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import psutil
 from local_airflow import LOOPBACK, MARK, end_processes, kill_tree, reserved_port, warden
@@ -74,10 +80,9 @@ class Services:
         """
         require_services()
         folder = folder.resolve()
-        # Should we be killed, the warden ends both.
-        with warden(folder), contextlib.ExitStack() as undo:
-            undo.callback(end_processes, folder)
-            yield cls(postgres_url=undo.enter_context(_postgres(folder)), redis_url=undo.enter_context(_redis(folder)))
+        with _ending(folder) as undo:
+            postgres_url, _ = undo.enter_context(_postgres(folder))
+            yield cls(postgres_url=postgres_url, redis_url=undo.enter_context(_redis(folder)))
 
 
 def missing_programs(database: str) -> list[str]:
@@ -99,10 +104,27 @@ def running_database(database: str, folder: Path) -> Iterator[str]:
     if missing := missing_programs(database):
         raise ServiceError(f"This machine has no {', no '.join(missing)}. Nothing was started.")
     _, start = _DATABASES[database]
-    folder = folder.resolve()
+    with _ending(folder.resolve()) as undo:
+        url, _ = undo.enter_context(start(folder.resolve()))
+        yield url.replace("+psycopg", "")
+
+
+@contextlib.contextmanager
+def running_postgres(folder: Path) -> Iterator[tuple[str, Service]]:
+    """Start a PostgreSQL that may be killed without losing what was committed; as for `running_database`."""
+    if missing := missing_programs("postgresql"):
+        raise ServiceError(f"This machine has no {', no '.join(missing)}. Nothing was started.")
+    with _ending(folder.resolve()) as undo:
+        url, service = undo.enter_context(_postgres(folder.resolve(), synchronous_commit="on"))
+        yield url.replace("+psycopg", ""), service
+
+
+@contextlib.contextmanager
+def _ending(folder: Path) -> Iterator[contextlib.ExitStack]:
+    """End whatever is started in a folder, even should we be killed."""
     with warden(folder), contextlib.ExitStack() as undo:
         undo.callback(end_processes, folder)
-        yield undo.enter_context(start(folder)).replace("+psycopg", "")
+        yield undo
 
 
 def missing_services() -> list[str]:
@@ -133,7 +155,7 @@ def _postgres_command(name: str) -> str | None:
 
 
 @contextlib.contextmanager
-def _postgres(folder: Path) -> Iterator[str]:
+def _postgres(folder: Path, **changed: str) -> Iterator[tuple[str, Service]]:
     import psycopg
 
     owner = _other_than_root()
@@ -161,7 +183,8 @@ def _postgres(folder: Path) -> Iterator[str]:
 
     with reserved_port() as port:
         url = f"postgresql+psycopg://{USER}:{password}@{LOOPBACK}:{port}/postgres"
-        options = [part for name, value in POSTGRES_OPTIONS.items() for part in ("-c", f"{name}={value}")]
+        given = {**POSTGRES_OPTIONS, **changed}
+        options = [part for name, value in given.items() for part in ("-c", f"{name}={value}")]
         command = [str(_postgres_command("postgres")), "-D", str(data), "-p", str(port), *options]
 
         def answers() -> bool:
@@ -172,8 +195,8 @@ def _postgres(folder: Path) -> Iterator[str]:
             return True
 
         # SIGINT is its "fast shutdown": it ends its sessions instead of waiting for them.
-        with _service(folder, "postgres", command, answers, stop=signal.SIGINT, owner=owner):
-            yield url
+        with Service(folder, "postgres", command, answers, stop=signal.SIGINT, owner=owner) as service:
+            yield url, service
 
 
 def _mariadb_commands() -> dict[str, str | None]:
@@ -183,7 +206,7 @@ def _mariadb_commands() -> dict[str, str | None]:
 
 
 @contextlib.contextmanager
-def _mariadb(folder: Path) -> Iterator[str]:
+def _mariadb(folder: Path) -> Iterator[tuple[str, Service]]:
     import pymysql
 
     commands = _mariadb_commands()
@@ -220,8 +243,8 @@ def _mariadb(folder: Path) -> Iterator[str]:
                 return False
             return True
 
-        with _service(folder, "mariadb", command, answers, owner=owner):
-            yield f"mysql://{USER}:{password}@{LOOPBACK}:{port}/{USER}"
+        with Service(folder, "mariadb", command, answers, owner=owner) as service:
+            yield f"mysql://{USER}:{password}@{LOOPBACK}:{port}/{USER}", service
 
 
 @contextlib.contextmanager
@@ -248,47 +271,83 @@ def _redis(folder: Path) -> Iterator[str]:
             except (redis.ConnectionError, redis.BusyLoadingError):
                 return False
 
-        with _service(folder, "redis", [str(shutil.which("redis-server")), str(settings)], answers):
+        with Service(folder, "redis", [str(shutil.which("redis-server")), str(settings)], answers):
             yield url
 
 
-@contextlib.contextmanager
-def _service(
-    folder: Path,
-    name: str,
-    command: Sequence[str],
-    answers: Callable[[], bool],
-    *,
-    stop: signal.Signals = signal.SIGTERM,
-    owner: pwd.struct_passwd | None = None,
-) -> Iterator[None]:
-    home, log_path = folder / name, folder / f"{name}.log"
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            **_as(owner, home),
-            env=_environment(folder),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            # A Ctrl-C at the terminal is for us, who end it last.
-            start_new_session=True,
-        )
-    try:
+class Service:
+    """A server's process, for as long as a ``with`` block lasts."""
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        command: Sequence[str],
+        answers: Callable[[], bool],
+        *,
+        stop: signal.Signals = signal.SIGTERM,
+        owner: pwd.struct_passwd | None = None,
+    ) -> None:
+        self._folder = folder
+        self._name = name
+        self._command = command
+        self._answers = answers
+        self._stop = stop
+        self._owner = owner
+        self._process: subprocess.Popen[bytes]
+        self._is_whole = threading.Lock()
+
+    def __enter__(self) -> Self:
+        """Start it, and wait until it answers."""
+        self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it."""
+        self._end()
+
+    @contextlib.contextmanager
+    def down(self) -> Iterator[None]:
+        """Kill it with all its processes, and start it again when the block is left; who comes meanwhile waits."""
+        with self._is_whole:
+            kill_tree(psutil.Process(self._process.pid))
+            self._process.wait()
+            try:
+                yield
+            finally:
+                self._start()
+
+    def _start(self) -> None:
+        log_path = self._folder / f"{self._name}.log"
+        with log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                **_as(self._owner, self._folder / self._name),
+                env=_environment(self._folder),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # A Ctrl-C at the terminal is for us, who end it last.
+                start_new_session=True,
+            )
         deadline = time.monotonic() + START_SECONDS
-        while not answers():
-            if process.poll() is not None or time.monotonic() > deadline:
-                said = log_path.read_text(errors="replace")[-4000:]
-                raise ServiceError(f"{name} did not start: {' '.join(command)}\n{said}")
-            time.sleep(POLL_SECONDS)
-        yield
-    finally:
-        process.send_signal(stop)
         try:
-            process.wait(STOP_SECONDS)
+            while not self._answers():
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    said = log_path.read_text(errors="replace")[-4000:]
+                    raise ServiceError(f"{self._name} did not start: {' '.join(self._command)}\n{said}")
+                time.sleep(POLL_SECONDS)
+        except BaseException:
+            self._end()
+            raise
+
+    def _end(self) -> None:
+        self._process.send_signal(self._stop)
+        try:
+            self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            kill_tree(psutil.Process(process.pid))
-            process.wait()
+            kill_tree(psutil.Process(self._process.pid))
+            self._process.wait()
 
 
 def _other_than_root() -> pwd.struct_passwd | None:
