@@ -23,7 +23,7 @@ from uuid import uuid4
 
 import airflow
 import pytest
-from capabilities import HAS_LEDGER, needs_task_sdk
+from capabilities import HAS_LEDGER, HAS_TASK_SDK
 from hypothesis import HealthCheck, Phase, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
@@ -81,9 +81,14 @@ DONE_IN_SQL = (
 # What comes in between, at a step of the try.
 INTERRUPTIONS = (
     *("nothing", "nothing", "nothing", "kill", "execution timeout", "SIGTERM", "clear", "mark failed", "mark success"),
-    "second copy",
+    # Before 3.0 the tests' database knows one running task.
+    *(("second copy",) if HAS_TASK_SDK else ()),
 )
-INTERRUPTIONS_IN_SQL = (*INTERRUPTIONS, "another task", "database down", "database restarted", "database slow")
+INTERRUPTIONS_IN_SQL = (
+    *INTERRUPTIONS,
+    *("database down", "database restarted", "database slow"),
+    *(("another task",) if HAS_TASK_SDK else ()),
+)
 # How much time passes. Minutes end a lease, hours pass call_before, a day makes a run too old, a month is purged.
 MINUTES, HOURS, DAY, MONTH = timedelta(minutes=3), timedelta(hours=3), timedelta(hours=25), timedelta(days=31)
 PASSES = st.sampled_from((*(timedelta(0),) * 4, *(MINUTES,) * 8, HOURS, DAY, MONTH))
@@ -341,7 +346,7 @@ class Histories(RuleBasedStateMachine):
 
     def _run_id(self, kind: str) -> str:
         self.runs += 1
-        return f"{kind} {self.runs}"
+        return f"{kind}__{self.runs}"
 
     def _new_task(self, namespace: str, run_id: str, phones: tuple[str, ...] = (PHONE,)) -> Task:
         return Task(namespace, "task", phones, self._now(), Server(run_id=run_id, task_state="scheduled"))
@@ -511,7 +516,6 @@ def tally() -> Iterator[Tally]:
         Path(path).write_text(json.dumps(tally.counts))
 
 
-@needs_task_sdk
 def test_no_history_rings_a_phone_twice_for_one_intended_call_or_loses_a_ring(tally, tmp_path, monkeypatch):
     url = os.environ.get("WOLKVOX_HISTORIES_LEDGER") or f"sqlite:///{tmp_path / 'ledger.db'}"
     with Simulator() as sim, contextlib.closing(LedgerDatabase(url)) as database:
