@@ -296,6 +296,8 @@ class Service:
         self._owner = owner
         self._process: subprocess.Popen[bytes]
         self._is_whole = threading.Lock()
+        self.times_down = 0
+        """How often it was killed."""
 
     def __enter__(self) -> Self:
         """Start it, and wait until it answers."""
@@ -312,6 +314,7 @@ class Service:
         with self._is_whole:
             kill_tree(psutil.Process(self._process.pid))
             self._process.wait()
+            self.times_down += 1
             try:
                 yield
             finally:
