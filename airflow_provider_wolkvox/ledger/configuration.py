@@ -47,6 +47,12 @@ def configured_ledger(find: Callable[[str], Any] | None = None) -> SqlLedger | N
         return None
     if conn_id.startswith(EMBEDDED):
         return ledger_at(conn_id)
+    if "://" in conn_id:
+        # Not repeated: it may hold a password.
+        raise LedgerUnusable(
+            "[wolkvox] ledger_conn_id is an address, and must be the id of a connection. Create one with that address, "
+            "and set ledger_conn_id to its id. No call was made."
+        )
     from airflow.providers.common.compat.sdk import BaseHook
 
     try:

@@ -360,6 +360,17 @@ def test_a_run_that_was_due_before_the_ledger_was_restored_calls_nobody(ledger, 
     assert attempt(call(task_id="later")).state == "success"
 
 
+def test_an_address_in_place_of_a_connections_id_means_no_call_and_is_not_repeated(
+    monkeypatch, simulator, wolkvox_connection
+):
+    monkeypatch.setenv("AIRFLOW__WOLKVOX__LEDGER_CONN_ID", "postgresql://user:secret@127.0.0.1/ledger")
+    run = attempt(retries=1)
+    assert run.state == "up_for_retry"
+    assert "is an address" in str(run.error)
+    assert "secret" not in str(run.error)
+    assert not simulator.rings
+
+
 def test_what_is_no_call_is_told_apart_by_task(ledger, simulator, wolkvox_connection):
     make = lambda name: lambda dag: HangUpOperator(task_id=name, agent_id=AGENT)  # noqa: E731
     attempt()
