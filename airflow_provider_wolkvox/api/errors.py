@@ -109,6 +109,8 @@ class OutcomeUnknown(WolkvoxError):
     """The request was handed to the connection and no readable answer of the API came back."""
 
     outcome = Outcome.UNKNOWN
+    ran_out_of_time = False
+    """Whether the time for the whole exchange was over before the answer's last byte came."""
 
     def __str__(self) -> str:
         if self.api in RINGING_APIS:

@@ -27,7 +27,7 @@ from airflow_provider_wolkvox.api.operation_records import (
 from airflow_provider_wolkvox.api.records import GMT_5, ConnectedCall, DispositionCall, ReportedCall, UnconnectedCall
 from airflow_provider_wolkvox.api.sending import CAMPAIGN, INFORMATION, REAL_TIME, REPORTS, ROWS, Sender
 from airflow_provider_wolkvox.api.values import word
-from airflow_provider_wolkvox.api.windows import pieces
+from airflow_provider_wolkvox.api.windows import Window
 from airflow_provider_wolkvox.phone import FEWEST_DIGITS
 
 CAMPAIGN_TYPES = frozenset({"predictive", "preview"})
@@ -49,9 +49,10 @@ class ReadingMethods(Sender):
     - `ValueError`: a reply was cut at wolkvox's limit of 60,000 rows and cannot be asked for in parts
 
     What holds for the methods with `since` and `until`: both are aware instants, both seconds are included
-    (GUESS: the server takes both in); ranges of any length are read in windows of 31 days and less. The
-    iterators ask for a window only when its first row is wanted, and hold one reply at most: a failure can
-    come after rows have been handed out.
+    (GUESS: the server takes both in); ranges of any length are read in windows of 31 days and less. A window that is
+    not answered within the client's `total_timeout` is asked for in halves, down to half an hour, as long as all
+    requests of the report together take less than its `report_timeout`. The iterators ask for a window only when its
+    first row is wanted, and hold one reply at most: a failure can come after rows have been handed out.
     """
 
     def cdr_1(self, since: datetime, until: datetime) -> Iterator[ConnectedCall]:
@@ -75,9 +76,9 @@ class ReadingMethods(Sender):
     def campaign_1(self, campaign_id: str | int, since: datetime, until: datetime) -> list[CampaignTotal]:
         """Return how many of a campaign's records came to each result [doc]; see `campaign_2` for dispositions.
 
-        Over more than 31 days the totals of the windows are added up per word, and the percentages computed
-        anew, in percent of all records, rounded to two places. A record that was dialled in two windows may
-        then count in both.
+        Over more than 31 days, and where the report takes too long, the totals of the windows are added up per word,
+        and the percentages computed anew, in percent of all records, rounded to two places. A record that was dialled
+        in two windows may then count in both.
 
         :param campaign_id: the campaign, digits, or `all`
         :param since: the first instant, aware
@@ -263,10 +264,11 @@ class ReadingMethods(Sender):
 
     def _totals(self, report: str, campaign_id: str | int, since: datetime, until: datetime) -> list[CampaignTotal]:
         campaign = {"campaign_id": arguments.campaign_id(campaign_id, or_all=True)}
-        rows = self._rows(REPORTS, report, campaign, since, until)
+        asked: list[Window] = []
+        rows = self._rows(REPORTS, report, campaign, since, until, asked=asked)
         # GUESS: a word `TOTAL` is the report's sum, which such a row has no agent's name to say.
         totals = [total for total in map(CampaignTotal.from_row, rows) if total.word.upper() != "TOTAL"]
-        return totals if len(pieces(since, until, self.zone)) == 1 else added_up(totals)
+        return totals if len(asked) == 1 else added_up(totals)
 
 
 def added_up(totals: list[CampaignTotal]) -> list[CampaignTotal]:

@@ -7,16 +7,16 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from airflow_provider_wolkvox.api import arguments
 from airflow_provider_wolkvox.api.envelope import LONGEST_REPLY, USUAL, Envelope, Reading
-from airflow_provider_wolkvox.api.errors import NotSent, TokenBusy
+from airflow_provider_wolkvox.api.errors import NotSent, OutcomeUnknown, TokenBusy
 from airflow_provider_wolkvox.api.transport import Transport
 from airflow_provider_wolkvox.api.values import Row, is_sum, rows_of
-from airflow_provider_wolkvox.api.windows import FULL_REPLY, whole
+from airflow_provider_wolkvox.api.windows import FULL_REPLY, Window, whole
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,9 @@ def _holds_no_rows(code: str, msg: str) -> bool:
     # Not an error: wolkvox's way to say that the window holds no rows [seen].
     return code == "404" and msg.lower().startswith("validate dates")
 
+
+# Half of a shorter window is hardly answered sooner: it is the server that is slow then, not the report that is long.
+SHORTEST_HALVED = timedelta(hours=1)
 
 ROWS = Reading(is_answer=_holds_no_rows, is_list=True, longest=LONGEST_REPLY)
 
@@ -74,11 +77,14 @@ class Sender:
     :param transport: carries one request
     :param resend: when a request that certainly did nothing is sent again
     :param zone: the zone in which reports write times and take dates
+    :param report_timeout: seconds for all requests of a report that is asked for in parts because it ran into the time
+        limit of one
     """
 
-    def __init__(self, transport: Transport, resend: Resend, zone: ZoneInfo) -> None:
+    def __init__(self, transport: Transport, resend: Resend, zone: ZoneInfo, report_timeout: float) -> None:
         self._transport = transport
         self._resend = resend
+        self._report_timeout = report_timeout
         self.zone = zone
 
     def _send(
@@ -127,12 +133,32 @@ class Sender:
         since: datetime,
         until: datetime,
         zone: ZoneInfo | None = None,
+        asked: list[Window] | None = None,
     ) -> Iterator[Row]:
-        """Return a report's rows without its sums, read as they are asked for; bad dates are refused at once."""
+        """Return a report's rows without its sums, read as they are asked for; bad dates are refused at once.
 
-        def fetch(start: datetime, end: datetime) -> list[Any]:
+        `asked` collects the windows that the report was asked for.
+        """
+        spent, too_long = 0.0, ""
+
+        def fetch(start: datetime, end: datetime) -> list[Any] | None:
+            nonlocal spent, too_long
+            if too_long and spent >= self._report_timeout:
+                raise OutcomeUnknown(api, f"{too_long}, and its parts took {self._report_timeout:g} s and more")
+            if asked is not None:
+                asked.append((start, end))
             dates = {"date_ini": f"{start:%Y%m%d%H%M%S}", "date_end": f"{end:%Y%m%d%H%M%S}"}
-            data = self._send("GET", file, api, {**parameters, **dates}, reading=ROWS).data
+            began = time.monotonic()
+            try:
+                data = self._send("GET", file, api, {**parameters, **dates}, reading=ROWS).data
+            except OutcomeUnknown as failure:
+                if not failure.ran_out_of_time or end - start < SHORTEST_HALVED:
+                    raise
+                too_long = failure.why
+                log.warning("%s took too long from %s to %s: it is asked for in halves.", api, start, end)
+                return None
+            finally:
+                spent += time.monotonic() - began
             # The sums at a report's end count for whether a reply is full.
             return data if isinstance(data, list) else []
 

@@ -398,7 +398,11 @@ class Transport:
         else:
             return response.status_code, answer
         # Raised out here, so that no chained exception travels along with it.
-        raise OutcomeUnknown(api, why) if exchange.sending else NotSent(api, why)
+        if not exchange.sending:
+            raise NotSent(api, why)
+        unknown = OutcomeUnknown(api, why)
+        unknown.ran_out_of_time = time.monotonic() >= exchange.deadline
+        raise unknown
 
     def _reason(self, error: BaseException) -> str:
         """Say in a few words what went wrong. This is for people: nothing is decided by it."""

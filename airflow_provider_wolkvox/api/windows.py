@@ -1,7 +1,8 @@
 """Long ranges of time, cut into pieces that the server can answer whole.
 
 wolkvox answers at most 31 days a request, and cuts a reply silently at 60,000 rows [doc]: a full
-reply is a truncated one, so its window is halved until none is full.
+reply is a truncated one, so its window is halved until none is full. So is the window of a reply that does not come
+within the time limit.
 
 The server knows only what the clock on the wall shows in its zone: it compares such times as they are
 written. So windows are cut by that clock, too. Cut by instants, the hour that a zone with summer time
@@ -29,7 +30,7 @@ _DAY = timedelta(days=1)
 
 
 def whole(
-    fetch: Callable[[datetime, datetime], list[Row]],
+    fetch: Callable[[datetime, datetime], list[Row] | None],
     since: datetime,
     until: datetime,
     zone: tzinfo,
@@ -46,8 +47,10 @@ def whole(
     In the hour that the clock shows twice, a row's time does not tell which pass it is of: a range that
     holds a part of one pass gets the rows of the other one's same minutes too. None is lost.
 
+    Once a window has taken too long, no other one of about its length is asked for.
+
     :param fetch: answers the rows of one window, whose two ends, included, are times of the zone's clock
-        without a zone; its list is emptied
+        without a zone; its list is emptied. None if the window took too long: it is asked for in halves then
     :param since: the first second, aware
     :param until: the last second, aware
     :param zone: the zone whose clock the server goes by
@@ -60,13 +63,17 @@ def whole(
 
 
 def _read(
-    fetch: Callable[[datetime, datetime], list[Row]], windows: list[Window], zone: tzinfo, full: int
+    fetch: Callable[[datetime, datetime], list[Row] | None], windows: list[Window], zone: tzinfo, full: int
 ) -> Iterator[Row]:
     windows.reverse()
+    longest = LONGEST_WINDOW
     while windows:
         start, end = windows.pop()
-        rows = fetch(start, end)
-        if len(rows) < full:
+        rows = fetch(start, end) if end - start <= longest else None
+        if rows is None:
+            # Halves differ by a second, so a limit at the very length would ask for this window's sibling again.
+            longest = min(longest, (end - start) * 3 / 4)
+        elif len(rows) < full:
             # Each row is let go as it is handed out.
             rows.reverse()
             while rows:

@@ -42,6 +42,8 @@ class WolkvoxHook(BaseHook):
     - `reports_timezone`: the clock of wolkvox's reports; `America/Bogota` if not given
     - `base_url`: another address to send to: a simulator's or a gateway's
     - `connect_timeout`, `total_timeout`: seconds; 10 and 60 if not given
+    - `report_timeout`: seconds for all parts of a report that ran into `total_timeout`; 3600 if not given. It has no
+      field in the connection's form
     - `authenticated_test`: let the form's Test button ask `token_info` too; default false, since the button
       works outside of every pool, so the token might be in use, and since it costs a request of the quota
     """
@@ -79,7 +81,14 @@ class WolkvoxHook(BaseHook):
                     )
             options = {
                 name: value
-                for name in ("base_url", "dial_prefix", "connect_timeout", "total_timeout", "reports_timezone")
+                for name in (
+                    "base_url",
+                    "dial_prefix",
+                    "connect_timeout",
+                    "total_timeout",
+                    "report_timeout",
+                    "reports_timezone",
+                )
                 if (value := self.extra(name)) is not None
             }
             try:

@@ -44,6 +44,8 @@ BAD_CLIENTS = {
     "connect_timeout none": ({"connect_timeout": None}, "connect_timeout"),
     "total_timeout infinite": ({"total_timeout": math.inf}, "total_timeout"),
     "total_timeout nan": ({"total_timeout": math.nan}, "total_timeout"),
+    "report_timeout zero": ({"report_timeout": 0}, "report_timeout"),
+    "report_timeout none": ({"report_timeout": None}, "report_timeout"),
     "total_timeout a word": ({"total_timeout": "long"}, "total_timeout"),
     "base_url without scheme": ({"base_url": "127.0.0.1:8099"}, "base_url"),
     "base_url of another scheme": ({"base_url": "ftp://127.0.0.1"}, "base_url"),

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from client_testing import AGENT, ONCE, PHONE, TOKEN, everything_logged, everything_said, requests_seen
-from raw_server import BUSY, NO_ROWS, RawServer, always, answer, envelope, refused, replying, rows
+from raw_server import BUSY, NO_ROWS, Question, RawServer, always, answer, envelope, refused, replying, rows
 
 from airflow_provider_wolkvox.api import (
     ActivityCode,
@@ -44,7 +44,7 @@ from airflow_provider_wolkvox.api import (
     sending,
 )
 from airflow_provider_wolkvox.api.windows import whole
-from airflow_provider_wolkvox.simulator import Directory, LastContact
+from airflow_provider_wolkvox.simulator import Directory, LastContact, ReportPolicy
 from airflow_provider_wolkvox.simulator.state import directory
 
 BOGOTA = ZoneInfo("America/Bogota")
@@ -896,6 +896,86 @@ def test_a_full_reply_is_taken_as_cut_although_its_last_row_is_the_sums(connect,
     with RawServer(replying(lambda question: next(replies))) as server:
         assert read(connect(server), "cdr_1") == []
         assert len(server.requests) == 3
+
+
+def slow(reply, most: timedelta):
+    """Answer windows of at most this length, and keep silent about longer ones."""
+
+    def serve(peer):
+        while head := peer.request():
+            asked = Question.of(head).parameters
+            ini, end = (datetime.strptime(asked[name], "%Y%m%d%H%M%S") for name in ("date_ini", "date_end"))
+            if end - ini > most:
+                peer.hang()
+                return
+            peer.send(reply(Question.of(head)))
+
+    return serve
+
+
+HOUR = timedelta(hours=1)
+
+
+@streams
+def test_a_report_that_takes_too_long_is_asked_for_in_halves(method, connect):
+    day = datetime(2026, 6, 1)
+    moments = [day + number * HOUR for number in range(96)]
+
+    def reply(asked):
+        found = [
+            at for at in moments if asked.parameters["date_ini"] <= f"{at:%Y%m%d%H%M%S}" <= asked.parameters["date_end"]
+        ]
+        return rows(*({"type_of_row": "CALL", "conn_id": f"{at:%Y%m%d%H%M%S}"} for at in found))
+
+    since = day.replace(tzinfo=BOGOTA)
+    with RawServer(slow(reply, timedelta(days=1))) as server:
+        client = connect(server, total_timeout=0.5)
+        found = read(client, method, *METHODS[method][0][:-2], since, since + timedelta(days=4, seconds=-1))
+    assert [record.conn_id for record in found] == [f"{at:%Y%m%d%H%M%S}" for at in moments]
+    # Four days and two days took too long.
+    assert len(server.requests) == 2 + 4
+
+
+def test_totals_of_a_report_that_took_too_long_are_added_up(connect):
+    total = rows({"result": "ANSWER", "records": "10", "percent": "100 %"})
+    with RawServer(slow(lambda asked: total, 6 * HOUR)) as server:
+        found = connect(server, total_timeout=0.5).campaign_1("1", SINCE, SINCE + 12 * HOUR)
+    assert found == [CampaignTotal("ANSWER", 20, 100.0)]
+
+
+def test_a_report_of_less_than_an_hour_is_not_asked_for_in_halves(connect):
+    with RawServer(slow(lambda asked: rows(), timedelta(0))) as server:
+        with pytest.raises(OutcomeUnknown, match="no whole answer within"):
+            read(connect(server, total_timeout=0.2), "cdr_1", SINCE, SINCE + HOUR - timedelta(seconds=1))
+        assert len(server.requests) == 1
+
+
+def test_the_parts_of_a_report_have_a_time_limit_of_their_own(connect):
+    with RawServer(slow(lambda asked: rows(), timedelta(0))) as server:
+        with pytest.raises(OutcomeUnknown, match=r"no whole answer within 0\.2 s, and its parts took 0\.3 s"):
+            read(connect(server, total_timeout=0.2, report_timeout=0.3), "cdr_1")
+        assert len(server.requests) == 2
+
+
+def test_a_failure_of_another_kind_is_no_reason_to_ask_for_halves(connect):
+    def serve(peer):
+        peer.request()
+        peer.reset()
+
+    with RawServer(serve) as server:
+        with pytest.raises(OutcomeUnknown):
+            read(connect(server), "cdr_1")
+        assert len(server.requests) == 1
+
+
+def test_a_slow_day_of_the_simulator_is_read_whole(sim, connect):
+    sim.add_past_calls(48, seconds_ago=86_400)
+    sim.report_policy = ReportPolicy(seconds_per_row=0.02)
+    now = datetime.now(UTC)
+    with connect(sim, total_timeout=0.6) as client:
+        found = [*client.cdr_1(now - timedelta(days=1, minutes=1), now)]
+    assert len({call.conn_id for call in found}) == 48
+    assert sim.stats().requests > 1
 
 
 def test_a_failure_comes_after_the_rows_that_were_read_before_it(connect):

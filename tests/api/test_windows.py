@@ -189,6 +189,53 @@ def test_the_rows_of_the_first_piece_come_before_the_second_one_is_fetched():
     assert len(report.asked) == 1
 
 
+# A server that takes too long
+
+
+class SlowReport(Report):
+    """One that does not answer a window of more than `most` in time."""
+
+    def __init__(self, moments, most: timedelta, full: int = FULL_REPLY) -> None:
+        super().__init__(moments, full)
+        self.most = most
+        self.too_long: list[timedelta] = []
+
+    def __call__(self, start, end):
+        if end - start <= self.most:
+            return super().__call__(start, end)
+        self.asked.append((start, end))
+        self.too_long.append(end - start)
+        return None
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    length=lengths,
+    places=st.lists(st.floats(0, 1), max_size=60),
+    share=st.floats(0.02, 1),
+    full=st.integers(7, 30),
+)
+def test_a_report_that_takes_too_long_is_read_whole_in_shorter_windows(length, places, share, full):
+    moments = [NOON + timedelta(seconds=round(place * length)) for place in places]
+    assume(not moments or Counter(moments).most_common(1)[0][1] < full)
+    report = SlowReport(moments, timedelta(seconds=round(share * length)), full)
+
+    rows = list(whole(report, NOON, NOON + timedelta(seconds=length), BOGOTA, full=full))
+
+    assert rows == report.rows
+    assert len(set(report.asked)) == len(report.asked)
+    # Each time one fails, no window of about its length is asked for any more.
+    assert all(after <= before * 3 / 4 for before, after in zip(report.too_long, report.too_long[1:], strict=False))
+
+
+def test_a_year_of_windows_that_take_too_long_is_not_tried_window_by_window():
+    report = SlowReport([NOON], timedelta(days=2))
+
+    assert len(list(whole(report, NOON, NOON + timedelta(days=365), BOGOTA))) == 1
+
+    assert [length // timedelta(days=1) for length in report.too_long] == [30, 15, 7, 3]
+
+
 # One reply at a time
 
 
