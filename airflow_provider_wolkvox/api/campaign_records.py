@@ -61,7 +61,7 @@ class Dial:
 
 @dataclass(frozen=True, slots=True)
 class CampaignTotal:
-    """How many of a campaign's records came to one end: a row of `campaign_1` or `campaign_2` [doc].
+    """How many of a campaign's records came to one end: a row of `campaign_1`, `campaign_2` or `campaign_4` [doc].
 
     :param word: the result, such as `NO-ANSWER`, or the disposition (`cod_act`) as the operation wrote it
     :param records: how many; None if the report's number cannot be read
@@ -74,7 +74,7 @@ class CampaignTotal:
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Make the record from a `row` of `campaign_1` or `campaign_2`, whichever of the two words it has."""
+        """Make the record from a `row` of one of the three reports, whichever of the two words it has."""
         return cls(
             word=values.result(row, "result") or values.text(row, "cod_act"),
             records=values.count(row, "records"),

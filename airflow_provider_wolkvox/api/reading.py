@@ -110,6 +110,18 @@ class ReadingMethods(Sender):
         campaign = {"campaign_id": arguments.campaign_id(campaign_id, or_all=True)}
         return self._records(REPORTS, "campaign_3", campaign, since, until, Dial.from_row, GMT_5)
 
+    def campaign_4(self, campaign_id: str | int, since: datetime, until: datetime) -> list[CampaignTotal]:
+        """Return further totals of a campaign, in rows like those of `campaign_1` [doc].
+
+        We have not verified how they differ from those of `campaign_1`.
+
+        :param campaign_id: the campaign, digits, or `all`
+        :param since: the first instant, aware
+        :param until: the last one, aware, included
+        :raises ValueError: an argument is invalid; nothing was sent
+        """
+        return self._totals("campaign_4", campaign_id, since, until)
+
     def campaign_5(self, campaign_id: str | int, since: datetime, until: datetime) -> Iterator[PreviewCall]:
         """Return the calls of a preview campaign, oldest window first [doc].
 

@@ -78,7 +78,7 @@ ASKS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     **{
         f"reports_manager.php {report}": (report, {"campaign_id": "all", "since": RANGE[0], "until": RANGE[1]})
-        for report in ("campaign_1", "campaign_2", "campaign_3", "campaign_5")
+        for report in ("campaign_1", "campaign_2", "campaign_3", "campaign_4", "campaign_5")
     },
     "reports_manager.php cdr_1": ("cdr_1", {"since": RANGE[0], "until": RANGE[1]}),
     "reports_manager.php cdr_5": ("cdr_5", {"since": RANGE[0], "until": RANGE[1]}),
@@ -89,7 +89,7 @@ NOT_ASKED = {
     *(f"configuration.php {api}" for api in ("add_dnc", "block_law2300", "block_predictive_dnc")),
     *(f"information.php {api}" for api in ("agents_in_skill", "services", "skills")),
     *(f"real_time.php {api}" for api in ("latency", "recall")),
-    *(f"reports_manager.php {api}" for api in ("campaign_4", "skill_2")),
+    "reports_manager.php skill_2",
     "sms.php send_sms",
 }
 # Methods that ask none, or several of those above.

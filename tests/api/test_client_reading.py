@@ -265,7 +265,11 @@ TOTALS = {
         {key: "No answer", "records": "1,234", "percent": "34.64 %"},
         CampaignTotal(word, 1234, 34.64),
     )
-    for name, key, word in [("campaign_1", "result", "NO-ANSWER"), ("campaign_2", "cod_act", "No answer")]
+    for name, key, word in [
+        ("campaign_1", "result", "NO-ANSWER"),
+        ("campaign_2", "cod_act", "No answer"),
+        ("campaign_4", "result", "NO-ANSWER"),
+    ]
 }
 METHODS = {**STREAMS, **LISTS, **TOTALS}
 # Where the API is not called like the method.
@@ -334,7 +338,7 @@ def test_options_of_a_method_are_asked_for(connect):
     assert parameters[3]["campaign_id"] == "32841"
 
 
-@pytest.mark.parametrize("report", ["campaign_1", "campaign_2", "campaign_3", "campaign_5"])
+@pytest.mark.parametrize("report", ["campaign_1", "campaign_2", "campaign_3", "campaign_4", "campaign_5"])
 def test_a_report_of_campaigns_is_asked_for_all_of_them(report, connect):
     with RawServer(always(rows())) as server:
         read(connect(server), report, "all", SINCE, UNTIL)
