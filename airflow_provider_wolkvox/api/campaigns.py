@@ -18,8 +18,6 @@ from airflow_provider_wolkvox.api.sending import CAMPAIGN, INFORMATION, Sender
 RECALL_FIELDS = frozenset({"Cod_Machine", "cod_rslt1", "cod_rslt2"})
 MOST_RECORDS = 10_000
 
-PREVIEW = "preview"
-NO_STATUS = "start must be None for a preview campaign, which takes no campaign_status"
 # How lists name a campaign's status, and how an upload does [doc].
 _STATUSES = {"started": "start", "stopped": "stop"}
 
@@ -145,14 +143,15 @@ class CampaignMethods(Sender):
         """
         if start is not None and not isinstance(start, bool):
             raise ValueError("start must be True, False or None")
-        is_preview = arguments.one_of(type_campaign, CAMPAIGN_TYPES, "type_campaign") == PREVIEW
+        is_preview = arguments.one_of(type_campaign, CAMPAIGN_TYPES, "type_campaign") == "preview"
         if is_preview and start is not None:
-            raise ValueError(NO_STATUS)
+            raise ValueError("start must be None for a preview campaign, which takes no campaign_status")
         parameters = {"type_campaign": type_campaign, "campaign_id": arguments.campaign_id(campaign_id)}
         rows = _flat(records)
-        if not is_preview:
-            switched = {True: "start", False: "stop", None: None}[start]
-            parameters["campaign_status"] = switched or self._current_status(parameters["campaign_id"])
+        if start is not None:
+            parameters["campaign_status"] = "start" if start else "stop"
+        elif not is_preview:
+            parameters["campaign_status"] = self._current_status(parameters["campaign_id"])
         answer = self._send(
             "POST",
             CAMPAIGN,
