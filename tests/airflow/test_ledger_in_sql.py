@@ -605,11 +605,9 @@ def test_who_a_batch_could_not_call_stands_in_the_ledger_with_the_reason(ledger,
 
 @pytest.mark.parametrize("stopped", [False, True])
 def test_whom_a_batch_did_not_reach_stands_in_the_ledger_with_the_reason_until_called(
-    ledger, simulator, wolkvox_connection, monkeypatch, stopped
+    ledger, simulator, wolkvox_connection, stopped
 ):
-    if stopped:
-        monkeypatch.setenv("AIRFLOW_VAR_WOLKVOX_STOP", "true")
-    run = attempt(batch(max_calls=3))
+    run = run_try(batch(max_calls=3), Server(variables={"wolkvox_stop": "true"} if stopped else {}))
     why = "wolkvox_stop" if stopped else "max_calls=3 is reached"
     skipped = ledger.find(states=[CallState.SKIPPED])
     assert len(skipped) == len(run.xcoms["left"]) == len(CALLS) - (0 if stopped else 3)
@@ -618,7 +616,6 @@ def test_whom_a_batch_did_not_reach_stands_in_the_ledger_with_the_reason_until_c
     told = [each["reason"] for each in run.xcoms.get("return_value", []) if each["state"] == "left"]
     assert told == ([] if stopped else [why] * len(skipped))
 
-    monkeypatch.delenv("AIRFLOW_VAR_WOLKVOX_STOP", raising=False)
     assert attempt(batch(), try_number=2, max_tries=1).state == "success"
     assert states(ledger) == [CallState.ACCEPTED] * len(CALLS)
     assert simulator.rings == ALL_ONCE

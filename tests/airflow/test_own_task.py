@@ -86,13 +86,11 @@ def test_a_call_that_certainly_rang_nobody_is_made_by_the_retry(ledger, simulato
     assert simulator.rings == {PHONE: 1}
 
 
-def test_the_stop_switch_and_the_cap_of_the_connection_hold(ledger, simulator, set_connection, monkeypatch):
+def test_the_stop_switch_and_the_cap_of_the_connection_hold(ledger, simulator, set_connection):
     set_connection(extra={"base_url": simulator.base_url, "cap": "1 in 2 hours"})
-    monkeypatch.setenv(f"AIRFLOW_VAR_{STOP_SWITCH.upper()}", "true")
-    stopped = attempt()
+    stopped = run_try(own(), Server(variables={STOP_SWITCH: "true"}))
     assert stopped.state == "failed"
     assert "wolkvox_stop" in str(stopped.error)
-    monkeypatch.delenv(f"AIRFLOW_VAR_{STOP_SWITCH.upper()}")
     assert attempt(own(key="first")).state == "success"
     over = attempt(own(key="second"))
     assert over.state == "failed"
