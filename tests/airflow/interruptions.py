@@ -29,6 +29,7 @@ class Interruption:
     A step is a message to Airflow's server or a stage of the exchange with wolkvox; a try with no
     interruption tells which steps there are. From step `store_fails_from` on, the task state store
     answers nothing. `others` are kinds of a test's own.
+    With `awaits_answer` the request, which must have no body, is over only when its answer has arrived.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class Interruption:
     names: list[str] | None = None
     store_fails_from: int | None = None
     others: Mapping[str, Callable[[], None]] = field(default_factory=dict)
+    awaits_answer: bool = False
 
     def passes(self, name: str, when: str) -> None:
         """Note that a step begins or ends, and strike if it is the one."""
@@ -119,7 +121,7 @@ class Interruption:
         def watched(*args: Any, **kwargs: Any) -> Any:
             self.passes(stage, "before")
             result = function(*args, **kwargs)
-            if stage == "hand over" and self.kind != "nothing":
+            if stage == "hand over" and self.awaits_answer:
                 # Else the phone might ring later than the process ends, or not: answer or end must be on their way.
                 select.select([args[0].sock], [], [])
             self.passes(stage, "after")

@@ -257,7 +257,14 @@ class Histories(RuleBasedStateMachine):
             "database slow": self.database.slow_down,
         }
         interruption = (Orderly if task.is_batch else Interruption)(
-            kind, step, when, task.server, store_fails_from=store_fails_from, names=[], others=others
+            kind,
+            step,
+            when,
+            task.server,
+            store_fails_from=store_fails_from,
+            names=[],
+            others=others,
+            awaits_answer=kind != "nothing",
         )
         self._run(task, interruption)
         self.sim.clear_faults()
