@@ -229,23 +229,29 @@ class Play:
                 return self.simulator.rings[self.victims_phone] > 0
             return self._file("here").exists()
 
+        def was_without_ledger() -> bool:
+            return self.database is not None and self.database.times_down > self.times_down
+
         def ended() -> bool:
-            # Airflow is only asked if need be: its answer takes longer than some moments last.
-            if self.database is None or self.database.times_down == self.times_down:
-                return False
             return any(
                 (task.task_id, task.map_index) == self.victim and task.state in FINISHED for task in self.tasks()
             )
 
         self.airflow.wait_until(
-            lambda: come() or ended(),
+            # Airflow is only asked if need be: its answer takes longer than some moments last.
+            lambda: come() or (was_without_ledger() and ended()),
             PATIENCE,
             f"{self.round} has come to its moment",
             evidence=self.tasks,
         )
         if not come():
             raise NeverCame
-        return psutil.Process(int(self._file("pid").read_text()))
+        try:
+            return psutil.Process(int(self._file("pid").read_text()))
+        except psutil.NoSuchProcess:
+            if was_without_ledger():
+                raise NeverCame from None
+            raise
 
     def go_on(self, process: psutil.Process) -> None:
         """Let the old process go on: at once, or when its slot is another's, if another wants it."""
@@ -405,10 +411,10 @@ def freeze(play: Play) -> None:
 
 def restart_database(play: Play) -> None:
     """Kill the ledger's database, and start it again before the task's process goes on."""
-    process = play.process_at_the_moment()
+    play.process_at_the_moment()
     with play.database_down():
         pass
-    play.go_on(process)
+    play.let_go()
 
 
 def lose_database(play: Play) -> None:

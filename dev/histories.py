@@ -4,7 +4,8 @@
 
 Plays the histories of tests/airflow/test_histories.py in as many processes as there are processors, each with a ledger
 of its own, and prints what they came to. The exit status is 1 if a phone rang twice for one intended call, a cap was
-passed, a ring was lost, or anything else went wrong; then the history is printed. A seed plays the same ones again.
+passed, a ring was lost, or anything else went wrong; then the history is printed. A seed plays the same ones again on
+as many processors.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from services import running_database
+from services import missing_programs, running_database
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
@@ -39,6 +40,8 @@ def main() -> int:
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite", help="default sqlite")
     asked = parser.parse_args()
     seed = secrets.randbelow(10**6) if asked.seed is None else asked.seed
+    if missing := missing_programs(asked.database) if asked.database != "sqlite" else []:
+        parser.error(f"this machine has no {', no '.join(missing)}")
     processes = min(os.cpu_count() or 1, asked.number)
     print(f"{asked.number} histories on {asked.database}, seed {seed}", flush=True)
     began = time.monotonic()

@@ -158,13 +158,13 @@ class LedgerDatabase:
 
     def backup(self) -> Backup:
         """Return all that is in it."""
-        with self._engine.connect() as connection, connection.begin():
+        with self._at_once() as connection:
             rows = {name: connection.execute(text(f"SELECT * FROM wolkvox_{name}")) for name in INSTANTS}
             return {name: [dict(row._mapping) for row in found] for name, found in rows.items()}
 
     def restore(self, backup: Backup) -> None:
         """Put a backup in the place of all that is in it."""
-        with self._engine.connect() as connection, connection.begin():
+        with self._at_once() as connection:
             for name, rows in backup.items():
                 connection.execute(text(f"DELETE FROM wolkvox_{name}"))
                 if rows:
@@ -174,10 +174,18 @@ class LedgerDatabase:
                         text(f"INSERT INTO wolkvox_{name} ({', '.join(columns)}) VALUES ({values})"), rows
                     )
 
+    @contextmanager
+    def _at_once(self) -> Iterator[Connection]:
+        """A transaction that waits for no lock."""
+        with self._engine.connect() as connection, connection.begin():
+            if connection.dialect.name == "postgresql":
+                connection.execute(LIMITS)
+            yield connection
+
     def age(self, by: timedelta, tables: Iterable[str] = INSTANTS) -> None:
         """Let time pass: move its instants into the past."""
         milliseconds = by // timedelta(milliseconds=1)
-        with self._engine.connect() as connection, connection.begin():
+        with self._at_once() as connection:
             for name in tables:
                 moved = ", ".join(f"{column} = {column} - :by" for column in INSTANTS[name])
                 connection.execute(text(f"UPDATE wolkvox_{name} SET {moved}"), {"by": milliseconds})
