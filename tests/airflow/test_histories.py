@@ -280,10 +280,11 @@ class Histories(RuleBasedStateMachine):
                 task.clear()
             case "clear and wipe":
                 task.clear()
-                if self.done_first is not DONE_IN_SQL and self.wipes and not self.in_sql:
-                    self._calls_of(task)[0].lose(None, self._now())
-                if self.done_first is DONE_IN_SQL or (self.wipes and not self.in_sql):
+                if self.done_first is DONE_IN_SQL:
                     task.server._store = {}
+                elif self.wipes and not self.in_sql:
+                    task.server._store = {}
+                    self._calls_of(task)[0].lose(None, self._now())
             case "set up a ledger" if not self._calls_of(task)[0].lost_at:
                 # What the task's store knows is taken over; what it knows no more, docs/ledger.md says not to clear.
                 self.in_sql, self.done_first = True, DONE_IN_ANY_CASE
