@@ -189,7 +189,17 @@ class SqlLedger:
         """
 
         def step(transaction: Transaction) -> int:
-            return sum(self._skip(transaction, skip, anew=False) for skip in some)
+            keys = [self._key_of(skip.intent) for skip in some]
+            rows = transaction.rows(
+                "SELECT intent_key, state, reason_code, next_allowed FROM wolkvox_calls WHERE intent_key IN :keys",
+                keys=keys,
+            )
+            known = {row.intent_key: (row.state, row.reason_code, row.next_allowed) for row in rows}
+            return sum(
+                self._skip(transaction, skip)
+                for key, skip in zip(keys, some, strict=True)
+                if known.get(key) != (CallState.SKIPPED.value, skip.code, _ms(skip.next_allowed))
+            )
 
         recorded, left = 0, iter(skips)
         while some := list(itertools.islice(left, _SKIPPED_AT_ONCE)):
@@ -608,17 +618,15 @@ class SqlLedger:
         if not written:
             raise LostRace
 
-    def _skip(self, transaction: Transaction, skip: NotCalled, *, anew: bool = True) -> bool:
+    def _skip(self, transaction: Transaction, skip: NotCalled) -> bool:
         key = self._key_of(skip.intent)
         row = self._look(transaction, key)
         before = _entry_or_none(row)
         if before and (before.state.may_have_rung or self._differing(row, skip.intent)):
             return False
-        known = {"reason_code": skip.code, "next_allowed": _ms(skip.next_allowed)}
-        if not anew and before and all(getattr(row, name) == value for name, value in known.items()):
-            return False
         attempt = Claimed(key, "", skip.intent.origin)
-        self._write(transaction, skip.intent, before, attempt, CallState.SKIPPED, **known, reason=skip.reason)
+        given = {"reason_code": skip.code, "reason": skip.reason, "next_allowed": _ms(skip.next_allowed)}
+        self._write(transaction, skip.intent, before, attempt, CallState.SKIPPED, **given)
         self._append(transaction, attempt, CallState.SKIPPED, skip.intent.origin, skip.code, skip.reason)
         return True
 

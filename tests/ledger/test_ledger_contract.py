@@ -23,6 +23,7 @@ from airflow_provider_wolkvox.ledger.entry import (
     InDoubt,
     Lease,
     LeaseLost,
+    NotCalled,
     OverCap,
 )
 from airflow_provider_wolkvox.ledger.sql import SqlLedger
@@ -219,6 +220,21 @@ def test_a_skip_is_kept_with_its_reason_and_does_not_keep_a_call_from_being_made
     assert not ledger.skip(intent(), "late", "too late")
     [entry] = ledger.known([intent()])
     assert (entry.state, entry.attempts, entry.reason_code, entry.next_allowed) == (CallState.INTENT, 1, "", None)
+
+
+def test_many_skips_are_recorded_once_each_and_again_only_if_they_changed(ledger):
+    opens = datetime(2026, 12, 1, 13, tzinfo=UTC)
+    ledger.settle(settled(ledger.claim(intent("made")), CallState.ACCEPTED))
+    plan = [NotCalled(intent(f"{number}"), "hours", "closed", opens) for number in range(250)]
+    plan.append(NotCalled(intent("made"), "called-back", "it was called back"))
+    assert ledger.skip_all(iter(plan)) == 250
+    assert ledger.skip_all(plan) == 0
+    later = [skip._replace(next_allowed=opens + DAY) for skip in plan[:3]]
+    other = [skip._replace(code="limit", next_allowed=None) for skip in plan[3:5]]
+    assert ledger.skip_all([*later, *other, *plan[5:]]) == 5
+    events = [len(ledger.events(entry.intent_key)) for entry in ledger.find(states=[CallState.SKIPPED], limit=300)]
+    assert sorted(events) == [1] * 245 + [2] * 5
+    assert [entry.state for entry in ledger.known([intent("made")])] == [CallState.ACCEPTED]
 
 
 def test_skips_count_for_no_cap(ledger):
