@@ -178,7 +178,7 @@ class KnownCallbacks:
                     origin=self._origin,
                     customer=self._hook.customer_key(skip.attempt.phone),
                     phone=masked(skip.attempt.phone),
-                    agent_id=skip.attempt.agent_id.strip()[:_LONGEST_AGENT],
+                    agent_id=skip.attempt.agent_id.strip(),
                     campaign_id=skip.attempt.campaign_id,
                     server=self._hook.server_code(),
                 ),
@@ -191,7 +191,6 @@ class KnownCallbacks:
         )
 
 
-_LONGEST_AGENT = 64
 # Calls that the rules never meant: nobody asks why these are not called back.
 _NOT_ASKED_FOR = frozenset({Reason.RESULT, Reason.DISPOSITION, Reason.LENGTH, Reason.HUNG_UP_BY})
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from airflow_provider_wolkvox.phone import mask_numbers
 
 if TYPE_CHECKING:
     from airflow_provider_wolkvox.calling.caps import Cap
@@ -71,6 +73,11 @@ class Origin:
         return f"{self.dag_id} {self.run_id} {self.task_id}{index}, try {self.try_number}"
 
 
+_LONGEST_AGENT: Final = 64
+# No extension is known to have so many digits.
+_FEWEST_OF_A_NUMBER: Final = 8
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
     """A call, or another action, that is to be made at most once.
@@ -82,7 +89,7 @@ class Intent:
     :param customer: the customer's canonical number, of which the ledger keeps a keyed hash; empty where the action
         concerns no single customer. Caps count by it
     :param phone: the customer's number, masked
-    :param agent_id: the agent's extension; empty where there is none
+    :param agent_id: the agent's extension; empty where there is none; masked if it is a whole number of a customer's
     :param arguments: what the same key must always stand for, besides action and customer, such as the agent where the
         author chose the key; default none
     :param what: what is asked for, in words, where it is not a call
@@ -105,6 +112,10 @@ class Intent:
     campaign_id: str = ""
     server: str = ""
     due: datetime | None = None
+
+    def __post_init__(self) -> None:
+        # Where agent and customer were swapped, it is the customer's number.
+        object.__setattr__(self, "agent_id", mask_numbers(self.agent_id[:_LONGEST_AGENT], _FEWEST_OF_A_NUMBER))
 
 
 class NotCalled(NamedTuple):

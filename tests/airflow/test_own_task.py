@@ -117,6 +117,22 @@ def test_an_empty_key_calls_nobody(ledger, simulator, wolkvox_connection, key):
     assert not simulator.rings
 
 
+@pytest.mark.parametrize("kind", ["hook", "operator"])
+def test_a_number_in_the_agents_place_is_in_the_ledger_no_whole_number(
+    ledger, simulator, wolkvox_connection, tmp_path, kind
+):
+    if kind == "hook":
+        run = attempt(own(agent_id=PHONE, phones=(AGENT,)))
+    else:
+        swapped = {"agent_id": PHONE, "customer_phone": AGENT, "calling_hours": None}
+        run = run_try(lambda dag: AuxCallOperator(task_id="ring", **swapped), Server())
+    assert run.state == "failed"
+    [entry] = ledger.find()
+    assert (entry.state, entry.agent_id) == (CallState.REFUSED, "***0101")
+    assert PHONE not in str(run.error)
+    assert all(PHONE.encode() not in file.read_bytes() for file in tmp_path.glob("ledger.db*"))
+
+
 def test_a_token_in_use_elsewhere_means_no_call(ledger, simulator, wolkvox_connection, monkeypatch):
     monkeypatch.setattr(at_most_once, "LEASE_WAIT", 0.0)
     ledger.take_lease(TOKEN, "another deployment", 60.0)
