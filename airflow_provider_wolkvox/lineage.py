@@ -77,11 +77,9 @@ def lineage_of_calls(task: Any, made: int | None) -> OperatorLineage[Any, Any]:
     """
     from airflow.providers.common.compat.openlineage.facet import InputDataset
 
-    from airflow_provider_wolkvox.operators.callbacks import CampaignCallbacksOperator
-
     told = lineage_of(task, reads=[], writes={CALLS: made})
     for other in task.get_flat_relatives(upstream=True):
-        if issubclass(getattr(other, "operator_class", type(other)), CampaignCallbacksOperator):
+        if getattr(getattr(other, "operator_class", other), "chooses_callbacks", False):
             conn_id = getattr(other, "wolkvox_conn_id", None) or other.partial_kwargs["wolkvox_conn_id"]
             told.inputs.append(InputDataset(_namespace(conn_id), callbacks_of(other)))
     return told

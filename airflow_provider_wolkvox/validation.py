@@ -29,6 +29,9 @@ Check = Callable[[Any, str], Any]
 Checks = Mapping[str, Check]
 """Checks by the names of arguments."""
 
+OF_CONNECTION = "connection"
+"""Stands for what the connection says: its own, or its country's, calling hours or cap."""
+
 _MARKS = ("{{", "{%", "{#")
 
 
@@ -280,8 +283,6 @@ def calling_hours(value: Any, name: str) -> None:
     :param name: the argument's name
     :raises ValueError: it is something else, or an unknown country
     """
-    from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION
-
     if isinstance(value, str):
         from airflow_provider_wolkvox.calling.countries import COUNTRIES
 
@@ -304,7 +305,6 @@ def cap(value: Any, name: str) -> None:
     :raises ValueError: it is something else
     """
     from airflow_provider_wolkvox.calling.caps import Cap
-    from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION
 
     several = value if isinstance(value, (list, tuple)) else [value]
     if value not in (None, OF_CONNECTION) and not (several and all(isinstance(each, Cap) for each in several)):

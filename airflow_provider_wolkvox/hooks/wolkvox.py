@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID
 from airflow_provider_wolkvox.phone import PhoneNumber
+from airflow_provider_wolkvox.validation import OF_CONNECTION
 
 if TYPE_CHECKING:
     from airflow_provider_wolkvox.api import AgentCall, WolkvoxClient
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 # For a request whose client has gone, wolkvox may take a token as in use for as long as it works [doc].
 TOKEN_IN_USE_AFTER = 60.0
 """For how many seconds after a request's whole time its token may still be in use."""
-
-OF_CONNECTION = "connection"
-"""Stands for the calling hours of the connection's own country."""
 
 
 class WolkvoxHook(BaseHook):

@@ -80,6 +80,8 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
     }
     ui_color = "#e7eef3"
 
+    chooses_callbacks: ClassVar[bool] = True
+    """Lets lineage tell that the calls of later tasks come from here."""
     chosen: int | None = None
     """How many callbacks the running task has chosen; None before it has."""
 

@@ -13,13 +13,13 @@ from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_wolkvox.compat import describe
-from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION
 from airflow_provider_wolkvox.links import WolkvoxManagerLink
 from airflow_provider_wolkvox.not_done import OF_A_CALL, NotDone, Then
 from airflow_provider_wolkvox.operators.once import OnceOperator
 from airflow_provider_wolkvox.phone import mask_numbers, masked
 from airflow_provider_wolkvox.running_task import can_pause, why_superseded, why_too_late
 from airflow_provider_wolkvox.validation import (
+    OF_CONNECTION,
     Checks,
     agent,
     calling_hours,

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wolkvox.calling.lateness import instant
-from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION
 from airflow_provider_wolkvox.not_done import Words
 from airflow_provider_wolkvox.operators.once import OnceOperator
 from airflow_provider_wolkvox.operators.repeatable import RepeatableOperator
 from airflow_provider_wolkvox.task import WolkvoxTask
 from airflow_provider_wolkvox.validation import (
+    OF_CONNECTION,
     Checks,
     agent,
     calling_hours,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseSensorOperator
 
-from airflow_provider_wolkvox.hooks.wolkvox import OF_CONNECTION, WolkvoxHook
+from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
 from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID
 from airflow_provider_wolkvox.task import WolkvoxTask
-from airflow_provider_wolkvox.validation import Checks, calling_hours, choice, optional, phone
+from airflow_provider_wolkvox.validation import OF_CONNECTION, Checks, calling_hours, choice, optional, phone
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
