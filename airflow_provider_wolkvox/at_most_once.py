@@ -137,7 +137,9 @@ def take_over(ledger: Ledger, intent: Intent, state: CallState, conn_id: str = "
     :param answer: wolkvox's answer to an accepted request that is no call
     :raises LedgerError: it was not recorded
     """
-    if ledger.known([intent]) != [None]:
+    [known] = ledger.known([intent])
+    # A decision not to call, made where the other memory could not be read, says nothing of what was done before.
+    if known is not None and (isinstance(known, DifferentArguments) or known.attempts):
         return False
     claimed = ledger.claim(intent)
     if not isinstance(claimed, Claimed):

@@ -502,8 +502,10 @@ class Histories(RuleBasedStateMachine):
     def _state(self, key: Key) -> CallState | None:
         """Return the state that is recorded of an intended call."""
         known = self._known(key) if self.in_sql else []
-        if known or self.done_first is DONE_IN_SQL:
-            return next((entry.state for entry in known if entry.state.may_have_rung), None)
+        state = next((entry.state for entry in known if entry.state.may_have_rung), None)
+        if state or self.done_first is DONE_IN_SQL:
+            return state
+        # Not taken over yet, or there is no ledger in SQL.
         [task] = self.tasks
         kept = task.server.store.get("wolkvox_call")
         return kept and CallState(kept["state"])

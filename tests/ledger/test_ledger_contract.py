@@ -10,6 +10,7 @@ import pytest
 from intents import CUSTOMER, intent, origin, settled
 from sqlalchemy import text
 
+from airflow_provider_wolkvox.at_most_once import take_over
 from airflow_provider_wolkvox.calling.caps import Cap
 from airflow_provider_wolkvox.ledger.base import LedgerUnusable
 from airflow_provider_wolkvox.ledger.database import engine_of
@@ -493,3 +494,12 @@ def test_an_entry_reads_as_a_sentence_without_a_number(ledger):
         "accepted at 2026-11-27 13:00:00 UTC by callbacks manual__1 ring, try 1, agent 10001, customer ***0101, "
         "conn_id 7.1, key k"
     )
+
+
+def test_what_another_memory_knows_is_taken_over_although_a_skip_is_recorded_but_not_over_an_attempt(ledger):
+    ledger.skip(intent(), "late", "too late")
+    assert take_over(ledger, intent(), CallState.INTENT)
+    [entry] = ledger.known([intent()])
+    assert entry.state is CallState.INTENT
+    ledger.settle_by_person(entry.intent_key, CallState.NOT_SENT, "a person", "looked")
+    assert not take_over(ledger, intent(), CallState.INTENT)
