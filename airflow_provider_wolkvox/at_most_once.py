@@ -408,7 +408,7 @@ class AtMostOnce:
         except UnreadableEntry as wrong:
             raise NotDone(f"{wrong}. No {self._words.request} was made. {self._messages.release(None)}.") from None
         except LedgerError as wrong:
-            raise NotDone(f"{wrong} {sentence(self._words.nothing)}", Then.RETRY) from None
+            raise NotDone(f"{wrong} In this try, {self._words.nothing}.", Then.RETRY) from None
 
     def _tell_the_ledger(self, tell: Callable[[], Any]) -> Any:
         """Tell the ledger what is certain by now; if it does not take it, a later try is only more careful."""
