@@ -244,7 +244,7 @@ class AtMostOnce:
             known = self._ledger.known([intent])[0]
             why_incomplete = None if known else self._ledger.may_be_incomplete(intent)
         if isinstance(known, DifferentArguments):
-            raise NotDone(self._about_another(known))
+            raise NotDone(self.about_another(known))
         self.entry = known
         if known is None:
             if why_incomplete and not self._allow_second_try:
@@ -336,7 +336,7 @@ class AtMostOnce:
             case AlreadyAccepted(entry) | InDoubt(entry):
                 raise _KnownMeanwhile(entry)
             case DifferentArguments():
-                raise NotDone(self._about_another(claimed))
+                raise NotDone(self.about_another(claimed))
             case OverCap(cap, next_allowed):
                 raise self._checks.put_off("cap", f"the customer gets at most {cap}", next_allowed)
             case DueBeforeRestore(restored_at):
@@ -464,7 +464,11 @@ class AtMostOnce:
             f"{words.again} again on its own. {sentence(words.look)}{self._messages.where_to_look(entry)}{what_to_do}"
         )
 
-    def _about_another(self, found: DifferentArguments) -> str:
+    def about_another(self, found: DifferentArguments) -> str:
+        """Return the words for a request in whose place another one was made.
+
+        :param found: the other one
+        """
         words = self._words
         differs = words.for_whom if found.differs == "customer" else f"{words.for_whom} or {found.differs}"
         release = self._messages.release(found.entry)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from airflow_provider_wolkvox.phone import PhoneNumber
+from airflow_provider_wolkvox.phone import PhoneNumber, shown_extension
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,11 @@ class Call:
     shown: str = ""
     call_before: datetime | None = None
     idempotency_key: str = ""
+
+    @property
+    def shown_agent(self) -> str:
+        """The agent as results and the ledger show them: masked where a customer's number stands in their place."""
+        return shown_extension(self.agent_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +108,14 @@ class PutOff(Exception):
 
     :param reason: why, for people
     :param opens: when it may be, None for never
+    :param is_under_way: whether another task may be making it at this moment; default False
     """
 
-    def __init__(self, reason: str, opens: datetime | None) -> None:
+    def __init__(self, reason: str, opens: datetime | None, *, is_under_way: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.opens = opens
+        self.is_under_way = is_under_way
 
 
 class Flag:
@@ -351,14 +358,14 @@ class Batch:
         if closed is None:
             return True
         self._waiting.remove(call)
-        self._put_off(call, *closed)
+        self._put_off(call, PutOff(*closed))
         return False
 
-    def _put_off(self, call: Call, why: str, opens: datetime | None) -> None:
-        if opens is None:
-            self._note(call, Outcome(Made.SKIPPED, self._now(), reason=why))
+    def _put_off(self, call: Call, why: PutOff) -> None:
+        if why.opens is None:
+            self._note(call, Outcome(Made.SKIPPED, self._now(), reason=why.reason))
         else:
-            self.put_off[call] = PutOff(why, opens)
+            self.put_off[call] = why
 
     def _agent_is_free(self, call: Call, after: Call | None) -> bool:
         """Judge by the last reading whether an agent is free; the calls of one who never is are given up."""
@@ -376,7 +383,7 @@ class Batch:
             state = "not logged in" if agent is None else "not ready"
             if agent is not None and agent.ready:
                 state = "not seen free since their last call"
-            why = f"agent {agent_id} was {state} for {self._limits.agent_timeout} (agent_timeout)"
+            why = f"agent {call.shown_agent} was {state} for {self._limits.agent_timeout} (agent_timeout)"
             self._note(call, Outcome(Made.SKIPPED, self._now(), reason=why))
         return False
 
@@ -441,7 +448,7 @@ class Batch:
                 self._next_request = self._clock() + self._limits.pace
         except PutOff as closed:
             self._in_flight = set()
-            self._put_off(call, closed.reason, closed.opens)
+            self._put_off(call, closed)
             return
         except Stop:
             self._in_flight = set()

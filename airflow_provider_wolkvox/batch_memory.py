@@ -275,10 +275,7 @@ class SqlMemory:
                 continue
             elif entry.state.may_have_rung:
                 known[call] = self._as_outcome(call, entry)
-            elif entry.state is CallState.REFUSED and (entry.origin.task_id, entry.origin.try_number) == (
-                ti.task_id,
-                ti.try_number,
-            ):
+            elif entry.state is CallState.REFUSED and entry.origin == self._intent(call).origin:
                 # Before a pause of this very try; a later one asks again.
                 known[call] = Outcome(Made.REFUSED, entry.at, reason=entry.reason)
         return known
@@ -368,7 +365,7 @@ class SqlMemory:
             case AlreadyAccepted(entry) | InDoubt(entry):
                 until = under_way_until(entry, intent.origin, datetime.now(UTC))
                 self._why_not[call] = (
-                    PutOff(f"another task may be making this call at this moment: {entry}", until)
+                    PutOff(f"another task may be making this call at this moment: {entry}", until, is_under_way=True)
                     if until
                     else self._as_outcome(call, entry)
                 )

@@ -146,7 +146,8 @@ class InLane(WolkvoxTask):
         """
         require_lane(self, context)
         if self.acts:
-            require_real_run(self, context)
+            task: Any = self
+            require_real_run(task.hook, context)
 
 
 def require_lane(task: Any, context: Context) -> None:
@@ -208,12 +209,13 @@ def _token_of(read: Callable[[], str | None]) -> str:
         return ""
 
 
-def require_real_run(task: Any, context: Context) -> None:
+def require_real_run(hook: Any, context: Context) -> None:
     """Refuse to act on real customers in `airflow dags test`, `dag.test()` and `airflow tasks test`.
 
     Such a run deletes the real run of its date, with what is remembered of its calls, and knows no pool.
 
-    :param task: the running task, an `InLane` with the hook of its connection
+    :param hook: of the connection that is to be used
+    :param context: the running task's
     :raises AirflowFailException: it is such a run, its connection has no `base_url`, and nobody allows it
     """
     from airflow_provider_wolkvox.compat import is_test_run
@@ -221,13 +223,13 @@ def require_real_run(task: Any, context: Context) -> None:
     if not is_test_run(context["ti"]) or os.environ.get(ALLOW_TEST_RUNS) == "1":
         return
     try:
-        elsewhere = task.hook.extra("base_url") is not None
+        elsewhere = hook.extra("base_url") is not None
     except ValueError as wrong:
         raise AirflowFailException(str(wrong)) from None
     if not elsewhere:
         raise AirflowFailException(
             "This is a test run (airflow dags test, dag.test() or airflow tasks test), and connection "
-            f"{task.wolkvox_conn_id!r} leads to the real wolkvox. No request was made and no phone rang. A test run "
+            f"{hook.wolkvox_conn_id!r} leads to the real wolkvox. No request was made and no phone rang. A test run "
             "replaces the real run of its date, knows no pool, and would ring customers again. Give the connection the "
             f"base_url of a simulator; or, to ring real phones on purpose, set {ALLOW_TEST_RUNS}=1 in the environment."
         )

@@ -12,10 +12,10 @@ from airflow.providers.common.compat.sdk import AirflowException, get_current_co
 from airflow_provider_wolkvox.api import AgentCall
 from airflow_provider_wolkvox.at_most_once import AtMostOnce
 from airflow_provider_wolkvox.ledger.base import LedgerError
-from airflow_provider_wolkvox.ledger.configuration import configured_ledger, ledger_conn_id
+from airflow_provider_wolkvox.ledger.configuration import configured_ledger
 from airflow_provider_wolkvox.ledger.entry import Intent, authors_key, customers_key
 from airflow_provider_wolkvox.not_done import OF_A_CALL, NotDone
-from airflow_provider_wolkvox.phone import masked
+from airflow_provider_wolkvox.phone import PhoneNumber, masked
 from airflow_provider_wolkvox.running_task import due, origin_of, raise_for, release, settle, why_superseded
 from airflow_provider_wolkvox.stop_switch import StopWatch
 
@@ -27,16 +27,13 @@ if TYPE_CHECKING:
     from airflow_provider_wolkvox.ledger.entry import Entry
 
 
-def remembering_context() -> tuple[Context | None, str]:
-    """Return the context of the running task whose calls a ledger in SQL remembers; None, and why, if there is none."""
+def running_context() -> Context | None:
+    """Return the context of the running task; None outside of one."""
     try:
-        context = get_current_context()
+        return get_current_context()
     except Exception:
         # Each version of Airflow has a class of its own for it.
-        return None, "it is not made within a task that Airflow runs"
-    if not ledger_conn_id():
-        return None, "there is no ledger in SQL ([wolkvox] ledger_conn_id)"
-    return context, ""
+        return None
 
 
 def call_once(
@@ -49,6 +46,7 @@ def call_once(
     :param context: the task's
     :raises AirflowFailException: as for `WolkvoxHook.aux_call`, and so are the other errors
     """
+    PhoneNumber.parse(customer_phone)
     customer = hook.customer_key(customer_phone)
     origin = origin_of(context)
     if idempotency_key is not None and not idempotency_key.strip():
@@ -115,7 +113,7 @@ class _Task:
         return None
 
     def release(self, entry: Entry | None) -> str:
-        return release(self.words, self._context, entry)
+        return release(self.words, self._context, entry, phone_ends=entry.phone[-4:] if entry else "")
 
     def settle(self, entry: Entry) -> str:
         return settle(self._context, entry)

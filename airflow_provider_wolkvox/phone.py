@@ -287,6 +287,14 @@ def mask_numbers(text: str, fewest: int = 7) -> str:
     return "".join([*found, text[end:]])
 
 
+def shown_extension(agent_id: str) -> str:
+    """Return an agent's extension, masked where it is a customer's number in the wrong place.
+
+    :param agent_id: the extension; none is known to have eight digits or more
+    """
+    return mask_numbers(agent_id[:64], 8)
+
+
 def keys_in(text: object, country: str | None = None) -> frozenset[str]:
     """Return the key of each number that stands in a text, such as an entry of a do-not-call list. Never fails.
 

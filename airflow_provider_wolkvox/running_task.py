@@ -79,14 +79,16 @@ def why_superseded(context: Context) -> str | None:
     )
 
 
-def release(words: Words, context: Context, entry: Entry | None = None) -> str:
+def release(words: Words, context: Context, entry: Entry | None = None, *, phone_ends: str = "") -> str:
     """Return how a person has a request made once more.
 
     :param words: for it
     :param context: the task's
     :param entry: what the ledger knows of it, perhaps from another task; default None, nothing
+    :param phone_ends: which of several calls of one task, by the number's last digits; default none, the only one
     """
-    command = f"airflow wolkvox release {_task_of(context, entry)} --yes"
+    which = f" --phone-ends {phone_ends}" if phone_ends else ""
+    command = f"airflow wolkvox release {_task_of(context, entry)}{which} --yes"
     return f"To {words.again} on purpose, and only then: `{command}`, then clear the task"
 
 

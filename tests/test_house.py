@@ -89,7 +89,7 @@ def test_what_lies_below_knows_nothing_of_what_lies_above():
     assert found_in(("at_most_once", "hooks", "planning", "running_task"), EDGES, but=()) == [
         # The hook's own call in a task of an author's, which is made through the engine.
         f"{PACKAGE}.hooks.wolkvox imports {PACKAGE}.own_task.call_once",
-        f"{PACKAGE}.hooks.wolkvox imports {PACKAGE}.own_task.remembering_context",
+        f"{PACKAGE}.hooks.wolkvox imports {PACKAGE}.own_task.running_context",
     ]
 
 

@@ -34,22 +34,28 @@ if TYPE_CHECKING:
 def release(args: argparse.Namespace) -> None:
     """Show what the ledger knows of a task's call or other deed and, with --yes, let its next run do it again.
 
-    Of a task that makes several requests (the batches of an upload), those of unknown outcome are released and,
-    only if there are none, all.
+    Of a task that makes several requests (the batches of an upload, calls), those of unknown outcome are released and,
+    only if there are none, all; or those that `agent` and `phone_ends` name.
 
-    :param args: `dag_id`, `run_id`, `task_id` and `map_index` (-1 for a task that is not mapped); `yes`: do it
+    :param args: `dag_id`, `run_id`, `task_id` and `map_index` (-1 for a task that is not mapped); `agent` and
+        `phone_ends`: which calls, None for any; `yes`: do it
     :raises SystemExit: nothing was changed, and the message says why: also where nothing needed to be
     """
     with _kept(args, "allow_second_try=True on the task lets it call") as kept:
-        in_doubt = kept.in_doubt()
-        if not in_doubt and any(entry and not entry.state.may_have_rung for entry in kept.entries.values()):
+        named = [key for key, entry in kept.entries.items() if _is_named(args, entry)]
+        if not named and (args.agent or args.phone_ends):
+            raise SystemExit("No call fits --agent and --phone-ends. Nothing was changed.")
+        in_doubt = [key for key in kept.in_doubt() if key in named]
+        if not in_doubt and any(
+            (entry := kept.entries[key]) is not None and not entry.state.may_have_rung for key in named
+        ):
             raise SystemExit("Nothing needs a release: clear the task, and it goes on. Nothing was changed.")
         if not args.yes:
             raise SystemExit(
                 "Nothing was changed. With --yes the next run of this task does it again: a phone that has rung rings "
                 "once more."
             )
-        kept.release(in_doubt or list(kept.entries))
+        kept.release(in_doubt or named)
     print("Released. Clear the task, and it does it again; what is late stays refused (call_before, max_age).")
 
 
@@ -73,11 +79,7 @@ def settle(args: argparse.Namespace) -> None:
         if not kept.in_doubt():
             raise SystemExit("Nothing is in doubt. Nothing was changed.")
         found = {
-            key: entry
-            for key in kept.in_doubt()
-            if (entry := kept.entries[key]) is not None
-            and args.agent in (None, entry.agent_id)
-            and (not args.phone_ends or entry.phone.endswith(args.phone_ends[-4:]))
+            key: entry for key in kept.in_doubt() if (entry := kept.entries[key]) is not None and _is_named(args, entry)
         }
         if len(found) != 1:
             print(*(f"- {entry}" for entry in itertools.islice(found.values(), _SHOWN)), sep="\n")
@@ -93,6 +95,15 @@ def settle(args: argparse.Namespace) -> None:
         if args.not_made
         else "Clear the task, and it returns this id and rings nobody."
     )
+
+
+def _is_named(args: argparse.Namespace, entry: Any) -> bool:
+    """Return whether an entry is of the agent and the number that were named, if any were."""
+    if entry is None:
+        # What cannot be read fits no agent and no number.
+        return not args.agent and not args.phone_ends
+    ends = args.phone_ends[-4:] if args.phone_ends else ""
+    return args.agent in (None, entry.agent_id) and entry.phone.endswith(ends)
 
 
 # wolkvox documents no form of its ids; this keeps control characters and long texts out of the ledger.
@@ -382,6 +393,8 @@ COMMANDS = [
         func=release,
         args=(
             *_TASK,
+            arg("--agent", help="Of several calls: those of this agent's extension"),
+            arg("--phone-ends", help="Of several calls: those to a number with these last four digits"),
             arg("--yes", action="store_true", help="Do it; without this, only show"),
         ),
     ),

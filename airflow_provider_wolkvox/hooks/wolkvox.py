@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseHook
 
-from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID
+from airflow_provider_wolkvox.lane import DEFAULT_CONN_ID, require_real_run
 from airflow_provider_wolkvox.phone import PhoneNumber
 from airflow_provider_wolkvox.validation import OF_CONNECTION
 
@@ -143,18 +143,26 @@ class WolkvoxHook(BaseHook):
         :param customer_phone: the customer's number
         :param idempotency_key: what identifies the call; default None: in one run of a DAG, a customer is called once
         :return: the call; an earlier one, if it was made already
-        :raises AirflowFailException: with a ledger: the call must not be made (again), wolkvox rejected it, or its
-            outcome is unknown
+        :raises AirflowFailException: in a test run with a real connection; with a ledger: the call must not be made
+            (again), wolkvox rejected it, or its outcome is unknown
         :raises AirflowException: with a ledger: it was not made, and a retry may make it
         :raises WolkvoxError: without: as for `WolkvoxClient.aux_call`
         :raises ValueError: an argument or a field of the connection is invalid, or `idempotency_key` is given and
             nothing would remember it
         """
-        from airflow_provider_wolkvox.own_task import call_once, remembering_context
+        from airflow_provider_wolkvox.ledger.configuration import ledger_conn_id
+        from airflow_provider_wolkvox.own_task import call_once, running_context
 
-        context, why = remembering_context()
+        context = running_context()
         if context is not None:
-            return call_once(self, agent_id, customer_phone, idempotency_key, context)
+            require_real_run(self, context)
+            if ledger_conn_id():
+                return call_once(self, agent_id, customer_phone, idempotency_key, context)
+        why = (
+            "it is not made within a task that Airflow runs"
+            if context is None
+            else "there is no ledger in SQL ([wolkvox] ledger_conn_id)"
+        )
         if idempotency_key is not None:
             raise ValueError(f"idempotency_key needs a ledger in SQL within a task: {why}. No call was made")
         self.log.warning("Nothing keeps this call from being made again if its task runs again: %s.", why)
@@ -229,10 +237,16 @@ class WolkvoxHook(BaseHook):
         return law if phone is None else self._by_phone(law, phone, country, has_zone=zone is not None)
 
     def server_code(self) -> str:
-        """Return the connection's server code; empty if the connection cannot be read, which the request will tell."""
+        """Return the connection's server code, the same for `0042` and `wv0042`; empty if it is invalid.
+
+        :raises AirflowException: the connection cannot be read
+        """
+        from airflow_provider_wolkvox.api import arguments
+
         try:
-            return str(self.connection.host or "").strip()
-        except AirflowException:
+            return arguments.server_code(self.connection.host)
+        except ValueError:
+            # Said where the client is made.
             return ""
 
     def token_use(self) -> tuple[str, float]:
@@ -244,13 +258,14 @@ class WolkvoxHook(BaseHook):
         return str(self.connection.password).strip(), float(self.extra("total_timeout") or 60.0) + TOKEN_IN_USE_AFTER
 
     def customer_key(self, phone: str | int | PhoneNumber) -> str:
-        """Return what is equal for all spellings of a customer's number; empty if number or connection cannot be right.
+        """Return what is equal for all spellings of a customer's number; empty if number or extras are invalid.
 
         :param phone: the number; the connection's `country` is where it is dialed
+        :raises AirflowException: the connection cannot be read: under another key, the call would be made once more
         """
         try:
             return PhoneNumber.parse(phone).key(str(self.extra("country") or ""))
-        except (ValueError, AirflowException):
+        except ValueError:
             # Said where the request is built.
             return ""
 

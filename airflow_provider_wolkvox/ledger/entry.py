@@ -5,9 +5,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_wolkvox.phone import mask_numbers
+from airflow_provider_wolkvox.phone import shown_extension
 
 if TYPE_CHECKING:
     from airflow_provider_wolkvox.calling.caps import Cap
@@ -73,11 +73,6 @@ class Origin:
         return f"{self.dag_id} {self.run_id} {self.task_id}{index}, try {self.try_number}"
 
 
-_LONGEST_AGENT: Final = 64
-# No extension is known to have so many digits.
-_FEWEST_OF_A_NUMBER: Final = 8
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
     """A call, or another action, that is to be made at most once.
@@ -115,7 +110,7 @@ class Intent:
 
     def __post_init__(self) -> None:
         # Where agent and customer were swapped, it is the customer's number.
-        object.__setattr__(self, "agent_id", mask_numbers(self.agent_id[:_LONGEST_AGENT], _FEWEST_OF_A_NUMBER))
+        object.__setattr__(self, "agent_id", shown_extension(self.agent_id))
 
 
 class NotCalled(NamedTuple):

@@ -191,14 +191,16 @@ class SqlLedger:
         def step(transaction: Transaction) -> int:
             keys = [self._key_of(skip.intent) for skip in some]
             rows = transaction.rows(
-                "SELECT intent_key, state, reason_code, next_allowed FROM wolkvox_calls WHERE intent_key IN :keys",
+                "SELECT intent_key, state, reason_code, reason, next_allowed FROM wolkvox_calls "
+                "WHERE intent_key IN :keys",
                 keys=keys,
             )
-            known = {row.intent_key: (row.state, row.reason_code, row.next_allowed) for row in rows}
+            known = {row.intent_key: (row.state, row.reason_code, row.reason, row.next_allowed) for row in rows}
+            longest = schema.LENGTHS["reason"]
             return sum(
                 self._skip(transaction, skip)
                 for key, skip in zip(keys, some, strict=True)
-                if known.get(key) != (CallState.SKIPPED.value, skip.code, _ms(skip.next_allowed))
+                if known.get(key) != (CallState.SKIPPED.value, skip.code, skip.reason[:longest], _ms(skip.next_allowed))
             )
 
         recorded, left = 0, iter(skips)
@@ -559,6 +561,9 @@ class SqlLedger:
 
     def _differing(self, row: Any, intent: Intent) -> DifferentArguments | None:
         """Return what a key stands for that is not asked for now; None if that is the same."""
+        if CallState(row.state) is CallState.SKIPPED and not row.attempts:
+            # Nothing was ever sent under this key.
+            return None
         # Whatever came of the call: an action and a customer never change under one key.
         compared = {"action": intent.action, "customer": self._customer_of(intent)}
         if CallState(row.state).may_have_rung:
@@ -605,10 +610,12 @@ class SqlLedger:
                 **values,
             )
             return
-        for name in ("action", "customer"):
+        fixed = () if before.attempts == 0 else ("action", "customer")
+        for name in fixed:
             del values[name]
+        changed = (*_WRITTEN, *(name for name in ("action", "customer") if name in values))
         written = transaction.change(
-            f"UPDATE wolkvox_calls SET {', '.join(f'{name} = :{name}' for name in _WRITTEN)}, "  # noqa: S608
+            f"UPDATE wolkvox_calls SET {', '.join(f'{name} = :{name}' for name in changed)}, "  # noqa: S608
             f"attempts = attempts + :attempts, intent_at = {{now}}, settled_at = {settled} "
             "WHERE intent_key = :intent_key AND attempt_id = :attempt_before AND state = :state_before",
             attempt_before=before.attempt_id,

@@ -295,13 +295,13 @@ def may_have_forgotten(context: Mapping[str, Any], retries: int, *, remembers: b
         return None
     if not remembers:
         return f"this is try {ti.try_number}, and this Airflow (before 3.3) keeps nothing that would tell"
-    if ti.max_tries <= retries:
-        # A clear raises max_tries [src], so this is a retry, and no retry drops what is in the store [ran].
-        return None
-
     from airflow import __version__ as airflow_version
     from airflow.providers.common.compat.sdk import conf
 
+    if ti.max_tries <= retries and airflow_version.startswith(KEPT_ON_CLEAR):
+        # A clear raises max_tries [src], or of a running task it does not; either way it keeps what is in the store,
+        # and so does a retry [ran].
+        return None
     if conf.getboolean("state_store", "clear_on_success", fallback=False):
         return "[state_store] clear_on_success drops what is remembered of a task that succeeded"
     # What the server tells a try to wipe was left by an earlier one, which then had succeeded. Not so the links that

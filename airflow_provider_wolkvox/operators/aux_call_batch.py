@@ -324,7 +324,7 @@ class AuxCallBatchOperator(CallingOperator):
         results = [
             {
                 "index": call.index,
-                "agent_id": call.agent_id,
+                "agent_id": call.shown_agent,
                 "customer_phone": call.shown,
                 **in_words(batch.outcomes.get(call), batch.why_left(call)),
             }
@@ -357,11 +357,17 @@ class AuxCallBatchOperator(CallingOperator):
         return self.results_path
 
     def _pause_if_it_helps(self, batch: Batch, world: _World) -> None:
-        if batch.opens and not batch.ended_because and self.outside_hours == "wait":
+        under_way = any(each.is_under_way for each in batch.put_off.values())
+        if batch.opens and not batch.ended_because and (under_way or self.outside_hours == "wait"):
             # Without a ledger, nothing would be known any more after the pause.
             if world.remembers and can_pause():
-                self.log.info("What is left waits for its hours: %s UTC.", f"{batch.opens:%Y-%m-%d %H:%M:%S}")
+                self.log.info("What is left waits until %s UTC.", f"{batch.opens:%Y-%m-%d %H:%M:%S}")
                 pause_until(batch.opens)
+            if under_way:
+                raise AirflowException(
+                    "Another task may be making calls of this batch at this moment, and this Airflow cannot let the "
+                    f"task wait for what comes of them. {_counted(batch)}. Run again, the task goes on where it was."
+                )
             self.log.warning(
                 "What is left is outside of its hours, and this Airflow cannot let the task wait for them."
             )
@@ -473,7 +479,13 @@ class _World:
             closed = self.closed(call, datetime.now(UTC))
             if closed:
                 raise PutOff(*closed)
-            self._memory.hold_token()
+            try:
+                self._memory.hold_token()
+            except AirflowException:
+                # Another process uses the token: nothing is sent, so nothing is in doubt.
+                held = Outcome(Made.NOT_SENT, datetime.now(UTC), reason="another process uses the token")
+                self._memory.write({call: held}, [])
+                raise
 
         sent_at = datetime.now(UTC)
         try:
@@ -553,6 +565,7 @@ class _World:
                 now = wolkvox.real_time_agents()
             except OutcomeUnknown as failure:
                 self._task.log.warning("%s The agents' states are asked for again.", failure)
+                self._memory.hold_token()
                 now = wolkvox.real_time_agents()
         except (NotSent, TokenBusy, ApiUnavailable, OutcomeUnknown) as failure:
             raise Stop(str(failure), final=False) from None

@@ -33,7 +33,7 @@ from airflow_provider_wolkvox.validation import Checks, length, optional, switch
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_wolkvox.at_most_once import Send
+    from airflow_provider_wolkvox.at_most_once import AtMostOnce, Send
     from airflow_provider_wolkvox.calling.caps import Cap
     from airflow_provider_wolkvox.ledger.base import Ledger
     from airflow_provider_wolkvox.ledger.entry import Entry, Intent
@@ -123,7 +123,7 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         try:
             with self.hook.closing(), closing(ledger):
                 if configured is not None and context["ti"].try_number > 1:
-                    _take_over(of_airflow, configured, intent)
+                    _take_over(of_airflow, configured, intent, engine)
                 return engine.run(intent, send)
         except LedgerError as wrong:
             raise AirflowException(str(wrong)) from None
@@ -354,12 +354,17 @@ class _Task:
         return self._task.look_up_command(entry)
 
 
-def _take_over(before: TaskStateLedger, ledger: SqlLedger, intent: Intent) -> None:
-    """Move what Airflow's own memory knows of a request, made before there was a ledger in SQL, into that ledger."""
+def _take_over(before: TaskStateLedger, ledger: SqlLedger, intent: Intent, engine: AtMostOnce) -> None:
+    """Move what Airflow's own memory knows of a request, made before there was a ledger in SQL, into that ledger.
+
+    :raises NotDone: in the task's place, another customer was called before: a list shifted, and nobody knows whom else
+    """
     from airflow_provider_wolkvox.at_most_once import take_over
-    from airflow_provider_wolkvox.ledger.entry import CallState, Claimed, Entry, Settlement
+    from airflow_provider_wolkvox.ledger.entry import CallState, Claimed, DifferentArguments, Entry, Settlement
 
     [known] = before.known([intent])
+    if isinstance(known, DifferentArguments) and known.entry.state.may_have_rung:
+        raise NotDone(engine.about_another(known))
     if not isinstance(known, Entry) or not known.state.may_have_rung:
         return
     if take_over(ledger, intent, known.state, known.conn_id, known.answer):
