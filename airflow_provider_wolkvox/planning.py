@@ -242,16 +242,18 @@ def _attempt(record: ReportedCall | Dial | ConnectedCall | UnconnectedCall, at: 
         # Real time names no agent: that the first part of a predictive call's `conn_id` is one, nobody documents.
         names.append("agent_id")
     of_report = {name: getattr(record, name) for name in names if hasattr(record, name)}
+    # `campaign_3` holds the dials of predictive campaigns, and does not say so in each row [doc].
+    type_interaction = getattr(record, "type_interaction", PREDICTIVE)
+    of_campaign = type_interaction.strip().lower() == PREDICTIVE
     return Attempt(
         phone=record.phone.removeprefix(prefix),
         at=at,
-        # Of a connected call only `campaign_3` tells whether it was a person's or a machine's.
-        result=getattr(record, "result", ""),
+        # Of a predictive call that was connected, only `campaign_3` tells whether it was a person's or a machine's.
+        result=getattr(record, "result", "" if of_campaign else "ANSWER"),
         conn_id=record.conn_id,
         campaign_id=getattr(record, "campaign_id", ""),
         customer_id=getattr(record, "customer_id", ""),
-        # `campaign_3` holds the dials of predictive campaigns, and does not say so in each row [doc].
-        type_interaction=getattr(record, "type_interaction", PREDICTIVE),
+        type_interaction=type_interaction,
         **of_report,
     )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -381,3 +383,46 @@ def test_what_is_said_holds_no_number(sim, everything_said):
     assert PHONE not in said
     assert SECOND_PHONE not in said
     assert TOKEN not in said
+
+
+# Reports and lists that contradict themselves
+
+
+def test_a_manual_call_that_was_connected_reached_the_customer_whatever_another_report_says(sim):
+    dialled(sim)
+    dialled(sim, type_interaction="outbound_ma", campaign_id="", ago=timedelta(minutes=5), talk_seconds=180)
+    with reading(sim) as wolkvox:
+        real_time = wolkvox.calls_last_10
+        wolkvox.calls_last_10 = lambda: [replace(call, result="NO-ANSWER") for call in real_time()]
+        attempts = read_attempts(wolkvox, datetime.now(UTC) - 2 * HOUR, datetime.now(UTC))
+    assert {attempt.result for attempt in attempts if attempt.type_interaction == "outbound_ma"} == {"ANSWER"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"phone_number": PHONE, "type": "outbound"},
+        {"0": {"phone_number": PHONE}},
+        [PHONE],
+        [[{"phone_number": PHONE}]],
+        PHONE,
+        None,
+        [{"number": PHONE, "type": "outbound"}],
+        [{"phone_number": PHONE}, {"phone_number": ""}],
+    ],
+)
+def test_a_do_not_call_list_that_cannot_be_read_has_nobody_called(sim, data):
+    dialled(sim)
+    body = json.dumps({"code": "200", "error": None, "msg": "ok", "data": data})
+    sim.fault("reply", api="get_dnc", status=200, body=body)
+    with pytest.raises(OutcomeUnknown, match="nobody knows who must not be called"):
+        planned(sim)
+
+
+@pytest.mark.parametrize("name", ["phone_number", "telephone"])
+def test_a_do_not_call_list_bars_its_numbers_under_any_known_name(sim, name):
+    dialled(sim)
+    body = json.dumps({"code": "200", "error": None, "msg": "ok", "data": [{name: PHONE, "agent_name": "TOTAL"}]})
+    sim.fault("reply", api="get_dnc", status=200, body=body)
+    plan = planned(sim)
+    assert (called(plan), plan.counts) == ([], {Reason.DO_NOT_CALL: 1})

@@ -149,7 +149,7 @@ class DoNotCall:
     def from_row(cls, row: Row, zone: tzinfo) -> Self:
         """Make the record from a `row` of `get_dnc`, written by the clock of `zone`."""
         return cls(
-            phone=values.phone(row, "phone_number"),
+            phone=values.phone(row),
             type=values.word(row, "type"),
             date=values.moment_or_day(row, "date_delete", zone),
         )

@@ -16,6 +16,7 @@ from airflow_provider_wolkvox.api.campaign_records import (
     Dial,
     PreviewCall,
 )
+from airflow_provider_wolkvox.api.errors import OutcomeUnknown
 from airflow_provider_wolkvox.api.operation_records import (
     ActivityCode,
     AgentEvent,
@@ -25,7 +26,7 @@ from airflow_provider_wolkvox.api.operation_records import (
     Law2300Block,
 )
 from airflow_provider_wolkvox.api.records import GMT_5, ConnectedCall, DispositionCall, ReportedCall, UnconnectedCall
-from airflow_provider_wolkvox.api.sending import CAMPAIGN, INFORMATION, REAL_TIME, REPORTS, ROWS, Sender
+from airflow_provider_wolkvox.api.sending import CAMPAIGN, INFORMATION, REAL_TIME, REPORTS, ROWS, Sender, require_whole
 from airflow_provider_wolkvox.api.values import word
 from airflow_provider_wolkvox.api.windows import Window
 from airflow_provider_wolkvox.phone import FEWEST_DIGITS
@@ -257,9 +258,18 @@ class ReadingMethods(Sender):
         :param kind: `inbound`, `outbound` or `all`, the default
         :raises ValueError: there is no such kind, and nothing was sent; or the list fills a whole reply, so
             that numbers may be missing from it: it is not returned then, since they would be called
+        :raises OutcomeUnknown: also where an answer has another form, or a row has no number, for the same reason
         """
         kind = arguments.one_of(kind, DNC_KINDS, "kind")
-        return [DoNotCall.from_row(row, self.zone) for row in self._list(INFORMATION, "get_dnc", {"type": kind})]
+        answer = self._send("GET", INFORMATION, "get_dnc", {"type": kind}, reading=ROWS)
+        if answer.code == "404":
+            return []
+        rows = answer.data if isinstance(answer.data, list) else [None]
+        require_whole("get_dnc", len(rows))
+        listed = [DoNotCall.from_row(row, self.zone) if isinstance(row, dict) else None for row in rows]
+        if not all(each and each.phone for each in listed):
+            raise OutcomeUnknown("get_dnc", "its answer is no list of numbers, so nobody knows who must not be called")
+        return [each for each in listed if each]
 
     def law2300_info(self, nit: str | int, phone: str | int) -> list[Law2300Block]:
         """Return when a number was blocked under Colombia's Law 2300, by the operation's own record [doc].

@@ -189,9 +189,19 @@ class Sender:
     ) -> list[Row]:
         """Return the rows, without sums, of an API that knows no dates."""
         rows = rows_of(self._send("GET", file, api, parameters or {}, secrets=secrets, reading=reading).data)
-        if len(rows) >= FULL_REPLY:
-            raise ValueError(
-                f"{api} answered {len(rows)} rows; wolkvox cuts a reply at {FULL_REPLY}, so rows may be missing, and "
-                "there are no dates to ask for less at a time. Nothing was returned"
-            )
+        require_whole(api, len(rows))
         return [row for row in rows if not is_sum(row)]
+
+
+def require_whole(api: str, rows: int) -> None:
+    """Require that an answer of an API that knows no dates was not cut.
+
+    :param api: the API
+    :param rows: how many rows it answered
+    :raises ValueError: rows may be missing
+    """
+    if rows >= FULL_REPLY:
+        raise ValueError(
+            f"{api} answered {rows} rows; wolkvox cuts a reply at {FULL_REPLY}, so rows may be missing, and there are "
+            "no dates to ask for less at a time. Nothing was returned"
+        )

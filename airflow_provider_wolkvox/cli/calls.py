@@ -147,14 +147,19 @@ class _InSql(_Kept):
             dag_id=args.dag_id, run_id=args.run_id, task_id=args.task_id, map_index=args.map_index, limit=_MOST
         )
         self._ledger = ledger
-        self.entries = {entry.intent_key: entry for entry in found}
+        # What was released before is kept for the caps alone.
+        self.entries = {entry.intent_key: entry for entry in found if entry.reason_code != "released"}
 
     def release(self, keys: Sequence[str]) -> None:
+        if not keys:
+            raise SystemExit("Nothing is known of this task's calls here. Nothing was changed.")
         for key in keys:
-            self._ledger.release(key, _who(), "released by hand")
+            if not self._ledger.release(key, _who(), "released by hand"):
+                raise SystemExit("It was released meanwhile. Nothing more was changed.")
 
     def settle(self, key: str, state: CallState, conn_id: str) -> str:
-        self._ledger.settle_by_person(key, state, _who(), _by_hand(state), conn_id)
+        if not self._ledger.settle_by_person(key, state, _who(), _by_hand(state), conn_id):
+            raise SystemExit("It is not in doubt any more. Nothing was changed.")
         return f"{state.value} ({_by_hand(state)}), before: {self.entries[key]}"
 
 

@@ -309,7 +309,10 @@ class SqlLedger:
             attempt = Claimed(intent_key, before.attempt_id, Origin())
             self._append(transaction, attempt, before.state, actor, "released", reason)
             moved = {"before": intent_key, "after": secrets.token_hex(16)}
-            transaction.change("UPDATE wolkvox_calls SET intent_key = :after WHERE intent_key = :before", **moved)
+            transaction.change(
+                "UPDATE wolkvox_calls SET intent_key = :after, reason_code = 'released' WHERE intent_key = :before",
+                **moved,
+            )
             transaction.change("UPDATE wolkvox_events SET intent_key = :after WHERE intent_key = :before", **moved)
             return True
 
@@ -434,7 +437,9 @@ class SqlLedger:
             row = self._look(transaction, "")
             counted = transaction.rows("SELECT state, COUNT(*) AS calls FROM wolkvox_calls GROUP BY state")
             counts = {found.state: found.calls for found in counted}
-            oldest = transaction.row(f"{_SELECT} WHERE c.state = 'intent' ORDER BY c.intent_at LIMIT 1")
+            oldest = transaction.row(
+                f"{_SELECT} WHERE c.state = 'intent' AND c.reason_code <> 'released' ORDER BY c.intent_at LIMIT 1"
+            )
             dialect = transaction.connection.dialect
             return {
                 "backend": " ".join([dialect.name, ".".join(map(str, dialect.server_version_info or ()))]),

@@ -134,9 +134,9 @@ def on_call_dag(
     :param max_age: how long after the failure to ring at all; default 15 minutes: who is rung later looks for a
         failure that somebody has seen by other means, or that is over
     :param tags: the DAG's tags
-    :param dial: other arguments of `DialOperator`; default `calling_hours=None`, since who is on call has asked
-        for it, two retries after 30 seconds, which only what was not sent uses, before all others in the lane, and what
-        failed as `customer_name`, for the agent to see
+    :param dial: other arguments of `DialOperator`; default `calling_hours=None` and `cap=None`, since who is on call
+        has asked for it, two retries after 30 seconds, which only what was not sent uses, before all others in the
+        lane, and what failed as `customer_name`, for the agent to see
 
     :raises ValueError: when the DAG is parsed: an argument cannot be right
     """
@@ -146,6 +146,7 @@ def on_call_dag(
 
     given = {
         "calling_hours": None,
+        "cap": None,
         "retries": 2,
         "retry_delay": timedelta(seconds=30),
         "priority_weight": 1000,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_wolkvox.not_done import Words
 from airflow_provider_wolkvox.operators.once import OnceOperator
 from airflow_provider_wolkvox.operators.repeatable import RepeatableOperator
+from airflow_provider_wolkvox.phone import shown_extension
 from airflow_provider_wolkvox.validation import Check, Checks, agent, identifier, optional, status, switch, text
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ class HangUpOperator(OnceOperator):
             self.log.info("wolkvox hung up the call of agent %s.", self.agent_id)
             return {}
 
-        self.once(self.intent(context, "hang", what=f"the call of agent {self.agent_id} is hung up"), send, context)
+        what = f"the call of agent {shown_extension(str(self.agent_id))} is hung up"
+        self.once(self.intent(context, "hang", what=what), send, context)
 
 
 class CallDispositionOperator(OnceOperator):
@@ -191,7 +193,7 @@ class CallDispositionOperator(OnceOperator):
             return {"conn_id": conn_id}
 
         codes = "/".join(str(code) for code in (self.cod_act, self.cod_act_2) if code)
-        what = f"the call of agent {self.agent_id} has the disposition {codes}" + (
+        what = f"the call of agent {shown_extension(str(self.agent_id))} has the disposition {codes}" + (
             " and is hung up" if self.hang_up else ""
         )
         return self.once(self.intent(context, "disposition", what=what), send, context).conn_id

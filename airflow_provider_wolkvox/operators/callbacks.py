@@ -201,14 +201,14 @@ class CampaignCallbacksOperator(UsesHook, InLane, BaseOperator):
 
 def _head(plan: Plan) -> str:
     """Return the first callbacks as a table, their numbers masked, and how many more there are."""
-    from airflow_provider_wolkvox.phone import masked
+    from airflow_provider_wolkvox.phone import masked, shown_extension
 
     rows = [("agent", "customer", "call", "result", "seconds")]
     for callback in plan.callbacks[:_SHOWN]:
         attempt = callback.attempt
         seconds = "" if attempt.seconds is None else str(attempt.seconds)
         at = f"{attempt.at:%Y-%m-%d %H:%M:%S %Z}"
-        rows.append((callback.agent_id, masked(callback.phone), at, attempt.result, seconds))
+        rows.append((shown_extension(callback.agent_id), masked(callback.phone), at, attempt.result, seconds))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [" | ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     more = len(plan.callbacks) - _SHOWN

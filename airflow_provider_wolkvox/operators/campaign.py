@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from airflow_provider_wolkvox.not_done import Words
 from airflow_provider_wolkvox.operators.once import OnceOperator
 from airflow_provider_wolkvox.operators.repeatable import RepeatableOperator
+from airflow_provider_wolkvox.phone import mask_numbers
 from airflow_provider_wolkvox.running_task import release
 from airflow_provider_wolkvox.validation import (
     Checks,
@@ -174,7 +175,7 @@ class CampaignRecallOperator(OnceOperator):
             wolkvox = self.hook.get_conn()
             return {"answer": wolkvox.recall_records(self.campaign_id, self.field, value, **around)}
 
-        what = f"campaign {self.campaign_id}, {self.field} {value}"
+        what = f"campaign {self.campaign_id}, {self.field} {mask_numbers(value)}"
         return self.once(self.intent(context, "recall_records", what=what, index=number), send, context)
 
 

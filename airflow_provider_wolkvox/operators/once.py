@@ -199,7 +199,8 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         from airflow_provider_wolkvox.ledger.entry import Intent, authors_key, customers_key
 
         origin = origin_of(context)
-        arguments: tuple[str, ...] = ()
+        # What is no call is told apart by its place, so what is asked for there must not change.
+        arguments = (agent_id, what) if what else ()
         if idempotency_key or self.idempotency_key is not None:
             part = "" if idempotency_key else str(index or "")
             key = authors_key(idempotency_key or str(self.idempotency_key), part)
@@ -207,7 +208,7 @@ class OnceOperator(UsesHook, InLane, BaseOperator):
         elif customer:
             key = customers_key(origin, action, customer)
         else:
-            key = ("task", *origin.of_run, origin.task_id, str(origin.map_index), action, what, str(index or ""))
+            key = ("task", *origin.of_run, origin.task_id, str(origin.map_index), action, str(index or ""))
         return Intent(
             key=key,
             action=action,

@@ -195,7 +195,12 @@ class ScheduleRecallOperator(AtInstant, OnceOperator):
     def execute(self, context: Context) -> None:
         """Schedule the recall, unless that was done already."""
         self.begin(context)
-        what = f"recall ({self.recall_style}) in campaign {self.campaign_id} at {self.at}"
+        try:
+            at = f"{self.rings_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        except ValueError:
+            # Not repeated: it might be a number. It is rejected below.
+            at = "no instant"
+        what = f"recall ({self.recall_style}) in campaign {self.campaign_id} at {at}"
 
         def send(**around: Any) -> dict[str, str]:
             self.hook.get_conn().recall(**self.which, at=self.rings_at, **around)

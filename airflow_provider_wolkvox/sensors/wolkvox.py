@@ -254,12 +254,12 @@ class CallOutcomeSensor(WolkvoxSensor):
 
     def _outcome(self, call: ConnectedCall | UnconnectedCall) -> dict[str, Any]:
         from airflow_provider_wolkvox.api import ConnectedCall
-        from airflow_provider_wolkvox.phone import masked
+        from airflow_provider_wolkvox.phone import masked, shown_extension
 
         if self.agent_id and call.agent_id != str(self.agent_id):
             raise AirflowFailException(
-                f"Call {call.conn_id} was agent {call.agent_id}'s, not agent {self.agent_id}'s: conn_id or agent_id is "
-                "of another call."
+                f"Call {call.conn_id} was agent {shown_extension(call.agent_id)}'s, not agent "
+                f"{shown_extension(str(self.agent_id))}'s: conn_id or agent_id is of another call."
             )
         # Each report lacks what the other one is about.
         return {

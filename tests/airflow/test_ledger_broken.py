@@ -14,17 +14,22 @@ from samples import AGENT, PHONE
 from task_runner import Server, run_try
 from test_callbacks_in_ledger import batch as batch_of_callbacks
 from test_callbacks_in_ledger import past, plan  # noqa: F401
+from test_campaign_operators import CAMPAIGN, SIX, add, added, campaign, dialled, recall, with_  # noqa: F401
 from test_own_task import own
 from tries import DAG_ID, RUN_ID
 
 from airflow_provider_wolkvox import at_most_once, batch_memory
+from airflow_provider_wolkvox.__main__ import main
 from airflow_provider_wolkvox.batch import Batch
 from airflow_provider_wolkvox.cli import calls as commands
 from airflow_provider_wolkvox.hooks.wolkvox import WolkvoxHook
 from airflow_provider_wolkvox.ledger.entry import CallState, Intent, NotCalled, Origin, authors_key
+from airflow_provider_wolkvox.notifications.wolkvox import on_call_dag
 from airflow_provider_wolkvox.operators import aux_call_batch
+from airflow_provider_wolkvox.operators.agent import CallDispositionOperator, HangUpOperator
 from airflow_provider_wolkvox.operators.aux_call import AuxCallBatchOperator, AuxCallOperator
 from airflow_provider_wolkvox.operators.dial import DialOperator
+from airflow_provider_wolkvox.operators.recall import ScheduleRecallOperator
 from airflow_provider_wolkvox.running_task import can_pause
 
 PHONES = [f"300555010{number}" for number in range(1, 5)]
@@ -207,8 +212,6 @@ def test_a_number_in_the_agents_place_of_a_batch_is_shown_nowhere(ledger, simula
 def test_one_call_of_several_is_released_by_its_number(
     ledger, simulator, wolkvox_connection, migrated_database, monkeypatch, capsys
 ):
-    from airflow_provider_wolkvox.__main__ import main
-
     monkeypatch.setattr(commands, "_MAY_STILL_CALL", timedelta(0))
     three = own(phones=tuple(PHONES[:3]))
     assert run_try(three, Server()).state == "success"
@@ -233,3 +236,116 @@ def test_a_test_run_of_a_task_of_ones_own_rings_no_real_customer(request, set_co
     run = run_try(own(), Server())
     assert run.state == "failed"
     assert "leads to the real wolkvox" in str(run.error)
+
+
+# What is no call
+
+
+def test_an_upload_that_changed_between_two_tries_sends_nothing_again(ledger, campaign):  # noqa: F811
+    grown = with_(add, records=[*SIX, {"customer_id": "c6", "tel1": "3005550199"}])
+    server = Server()
+    assert run_try(add, server).state == "success"
+    again = run_try(grown, server, try_number=2, max_tries=1)
+    assert again.state == "failed"
+    assert "is for another" in str(again.error)
+    assert set(added(campaign).values()) == {1}
+
+
+def test_an_upload_in_doubt_that_changed_between_two_tries_sends_nothing_again(ledger, campaign):  # noqa: F811
+    campaign.fault("drop_after_ringing")
+    grown = with_(add, records=[*SIX, {"customer_id": "c6", "tel1": "3005550199"}])
+    assert run_try(add, Server()).state == "failed"
+    first = added(campaign)
+    assert run_try(grown, Server(), try_number=2, max_tries=1).state == "failed"
+    assert added(campaign) == first
+
+
+def test_a_recall_of_records_whose_values_changed_their_order_recalls_nothing_again(ledger, dialled):  # noqa: F811
+    dialled.fault("drop_after_ringing")
+    assert run_try(with_(recall, value=["BUSY", "NO-ANSWER"]), Server()).state == "failed"
+    recalls = dialled.campaign(CAMPAIGN).recalls
+    again = run_try(with_(recall, value=["NO-ANSWER", "BUSY"]), Server(), try_number=2, max_tries=1)
+    assert again.state == "failed"
+    assert dialled.campaign(CAMPAIGN).recalls == recalls
+
+
+def test_a_second_recall_of_a_customer_in_one_run_is_not_taken_for_the_first(ledger, simulator, wolkvox_connection):
+    def scheduled(task_id, hours):
+        at = (datetime.now(UTC).replace(microsecond=0) + timedelta(hours=hours)).isoformat()
+        given = {"agent_id": AGENT, "campaign_id": "32841", "customer_id": "c1", "customer_phone": PHONE}
+        return lambda dag: ScheduleRecallOperator(task_id=task_id, at=at, calling_hours=None, **given)
+
+    simulator.add_campaign("32841", records=[{"customer_id": "c1", "tel1": PHONE}])
+    first = run_try(scheduled("morning", 2), Server())
+    assert first.state == "success", first.error
+    second = run_try(scheduled("evening", 9), Server())
+    assert second.state == "failed"
+    assert "is for another" in str(second.error)
+    assert len(simulator.recalls) == 1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda dag: HangUpOperator(task_id="task", agent_id=PHONE),
+        lambda dag: CallDispositionOperator(task_id="task", agent_id=PHONE, cod_act="1", cod_act_2="2"),
+        lambda dag: ScheduleRecallOperator(
+            task_id="task",
+            agent_id=AGENT,
+            campaign_id="32841",
+            customer_id="c1",
+            customer_phone="3005550177",
+            at="{{ '" + PHONE + "' }}",
+        ),
+    ],
+)
+def test_a_number_in_a_wrong_place_is_not_kept_as_what_was_asked_for(
+    ledger, simulator, wolkvox_connection, tmp_path, make
+):
+    assert run_try(make, Server()).state == "failed"
+    assert ledger.find()
+    assert all(PHONE.encode() not in file.read_bytes() for file in tmp_path.glob("ledger.db*"))
+
+
+def test_the_on_call_person_is_rung_for_each_failure_whatever_the_law_says_of_customers(
+    ledger, simulator, set_connection
+):
+    set_connection(extra={"base_url": simulator.base_url, "country": "CO", "timezone": "America/Bogota"})
+    [ring] = on_call_dag("on_call", agent_id=AGENT, customer_phone=PHONE).tasks
+    for number in range(2):
+        server = Server()
+        server.run_id = f"failure_{number}"
+        run = run_try(call(DialOperator, cap=ring.cap, calling_hours=ring.calling_hours), server)
+        assert run.state == "success", run.error
+    assert simulator.rings == {PHONE: 2}
+
+
+def test_after_a_release_only_the_new_doubt_waits_for_a_person(
+    ledger, simulator, wolkvox_connection, migrated_database, monkeypatch, capsys
+):
+    monkeypatch.setattr(commands, "_MAY_STILL_CALL", timedelta(0))
+    simulator.fault("drop_after_ringing", times=2)
+    assert run_try(call(), Server()).state == "failed"
+    main(["release", DAG_ID, RUN_ID, "ring", "--yes"])
+    assert ledger.status()["oldest_open"] is None
+    assert run_try(call(), Server(), try_number=2, max_tries=1).state == "failed"
+    main(["settle", DAG_ID, RUN_ID, "ring", "--conn-id", "1.2.3.4"])
+    assert run_try(call(), Server(), try_number=3, max_tries=2).xcoms["conn_id"] == "1.2.3.4"
+    assert simulator.rings == {PHONE: 2}
+
+
+def test_what_a_person_decides_is_not_told_as_done_where_somebody_was_first(
+    ledger, simulator, wolkvox_connection, migrated_database, monkeypatch
+):
+    monkeypatch.setattr(commands, "_MAY_STILL_CALL", timedelta(0))
+    simulator.fault("drop_after_ringing")
+    run_try(call(), Server())
+    [entry] = ledger.find()
+    monkeypatch.setattr(
+        commands,
+        "_by_hand",
+        lambda state: ledger.settle_by_person(entry.intent_key, CallState.ACCEPTED, "a colleague", "looked") or "now",
+    )
+    with pytest.raises(SystemExit, match="It is not in doubt any more"):
+        main(["settle", DAG_ID, RUN_ID, "ring", "--not-made"])
+    assert ledger.find()[0].state is CallState.ACCEPTED

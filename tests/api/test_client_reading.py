@@ -280,6 +280,8 @@ APIS = {
 }
 
 methods = pytest.mark.parametrize("method", METHODS)
+# Of the do-not-call list, nothing is left out in silence: tests/test_planning.py.
+tolerant_methods = pytest.mark.parametrize("method", [method for method in METHODS if method != "get_dnc"])
 streams = pytest.mark.parametrize("method", STREAMS)
 
 
@@ -355,7 +357,7 @@ def test_values_are_url_encoded(connect):
     )
 
 
-@methods
+@tolerant_methods
 @pytest.mark.parametrize("empty", ["", "-", None, " - "])
 def test_nothing_is_an_empty_text_or_none_in_every_field(method, empty, connect):
     _, _, row, record = METHODS[method]
@@ -368,7 +370,7 @@ def test_nothing_is_an_empty_text_or_none_in_every_field(method, empty, connect)
         assert {getattr(one, field.name) for field in dataclasses.fields(one)} <= nothing
 
 
-@methods
+@tolerant_methods
 def test_a_row_of_sums_and_what_is_no_row_are_dropped(method, connect):
     _, _, row, record = METHODS[method]
     sums = [{**row, "agent_name": name} for name in ("TOTAL", " Total ", "total\t")]
@@ -376,7 +378,7 @@ def test_a_row_of_sums_and_what_is_no_row_are_dropped(method, connect):
         assert read(connect(server), method) == [record]
 
 
-@methods
+@tolerant_methods
 @pytest.mark.parametrize("data", [None, "text", 7, {}, []])
 def test_an_answer_without_a_list_of_rows_holds_none(method, data, connect):
     with RawServer(always(answer(envelope(data=data)))) as server:
