@@ -126,7 +126,7 @@ def raise_for(ended: NotDone) -> NoReturn:
 
 
 def pause_until(at: datetime) -> NoReturn:
-    """Give the lane back and have the task run again at an instant; see `can_pause`.
+    """Give the slot back and have the task run again at an instant; see `can_pause`.
 
     :param at: the instant, aware
     :raises AirflowRescheduleException: always; Airflow then does it

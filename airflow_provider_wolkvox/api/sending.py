@@ -135,7 +135,7 @@ class Sender:
         zone: ZoneInfo | None = None,
         asked: list[Window] | None = None,
     ) -> Iterator[Row]:
-        """Return a report's rows without its sums, read as they are asked for; bad dates are refused at once.
+        """Return a report's rows without its sums, read as they are asked for; bad dates are rejected at once.
 
         `asked` collects the windows that the report was asked for.
         """
@@ -175,7 +175,7 @@ class Sender:
         record: Callable[[Row, ZoneInfo], Record],
         zone: ZoneInfo | None = None,
     ) -> Iterator[Record]:
-        """Return a report's rows as records, read as they are asked for; bad dates are refused at once."""
+        """Return a report's rows as records, read as they are asked for; bad dates are rejected at once."""
         clock = zone or self.zone
         return (record(row, clock) for row in self._rows(file, api, parameters, since, until, clock))
 

@@ -473,7 +473,7 @@ class _World:
             return why_not, None
         tries = itertools.count()
 
-        def last_look() -> None:
+        def pre_send_check() -> None:
             if next(tries) or time.monotonic() - self._looked_ahead >= _LOOK_AHEAD_HOLDS:
                 self.look_ahead({}, [call])
             closed = self.closed(call, datetime.now(UTC))
@@ -489,7 +489,7 @@ class _World:
 
         sent_at = datetime.now(UTC)
         try:
-            made = self._task.hook.get_conn().aux_call(call.agent_id, call.phone.written, before_sending=last_look)
+            made = self._task.hook.get_conn().aux_call(call.agent_id, call.phone.written, before_sending=pre_send_check)
         except NotSent as failure:
             return Outcome(Made.NOT_SENT, sent_at, reason=failure.why), Stop(str(failure), final=False)
         except (TokenBusy, ApiUnavailable) as failure:

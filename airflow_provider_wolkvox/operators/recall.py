@@ -199,7 +199,7 @@ class ScheduleRecallOperator(AtInstant, OnceOperator):
             at = f"{self.rings_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         except ValueError:
             # Not repeated: it might be a number. It is rejected below.
-            at = "no instant"
+            at = "(invalid)"
         what = f"recall ({self.recall_style}) in campaign {self.campaign_id} at {at}"
 
         def send(**around: Any) -> dict[str, str]:
